@@ -1,0 +1,3 @@
+//! What senders may and may not send, in examples.
+
+mod commands;
