@@ -61,6 +61,10 @@ install_dir() {
 
 # pulsar_home: prints the folder of the unpacked Pulsar, fetching it when it is missing.
 pulsar_home() {
+    if [ -n "${TEST_PULSAR_HOME:-}" ]; then
+        printf '%s\n' "$TEST_PULSAR_HOME"
+        return
+    fi
     local name=apache-pulsar-$PULSAR_VERSION archive scratch
     if [ ! -d "$TRACKING_CACHE/$name" ]; then
         archive=$(fetch "$MAVEN_URL/org/apache/pulsar/pulsar-server-distribution/$PULSAR_VERSION/pulsar-server-distribution-$PULSAR_VERSION-bin.tar.gz" "$PULSAR_SHA256")
@@ -83,6 +87,10 @@ postgres_platform() {
 
 # postgres_bin: prints the folder with initdb, pg_ctl and postgres, fetching them when they are missing.
 postgres_bin() {
+    if [ -n "${TEST_POSTGRES_BIN:-}" ]; then
+        printf '%s\n' "$TEST_POSTGRES_BIN"
+        return
+    fi
     local name=postgresql-$POSTGRES_VERSION parent=$TRACKING_CACHE platform checksum archive scratch
     # PostgreSQL refuses to run as root, and the user it runs as cannot look into root's home.
     if is_root; then parent=/var/cache/tracking; fi
