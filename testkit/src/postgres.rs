@@ -11,7 +11,7 @@ use crate::process::send;
 use crate::tempdir::temp_dir;
 use crate::{Signal, script};
 
-/// How long a start may fail because a killed server's backends still hold its shared memory.
+/// How long a start may fail because what a killed server leaves behind is still there.
 const LEFTOVERS: Duration = Duration::from_secs(15);
 
 /// A cluster on 127.0.0.1, superuser `postgres` without password. Stopped and removed on drop.
@@ -59,8 +59,11 @@ impl Postgres {
             loop {
                 match script::run("postgres", &arguments) {
                     Ok(_) => return,
-                    // For a moment after a SIGKILL the backends still live.
-                    Err(complaint) if complaint.contains("shared memory") && began.elapsed() < LEFTOVERS => {
+                    // For a moment after a SIGKILL the postmaster is not quite gone, or its backends still live.
+                    Err(complaint)
+                        if (complaint.contains("shared memory") || complaint.contains("lock file"))
+                            && began.elapsed() < LEFTOVERS =>
+                    {
                         std::thread::sleep(Duration::from_millis(200));
                     }
                     Err(complaint) => panic!("{complaint}"),
