@@ -47,11 +47,8 @@ pub fn derive_event_id(project: &Project, command: CommandId) -> EventId {
     hash.update(project.as_str());
     hash.update([0]);
     hash.update(command.0.as_bytes());
-    let [a, b, c, d, e, f, ..] = *command.0.as_bytes();
-    EventId(timed_uuid(
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f]),
-        &hash.finalize(),
-    ))
+    let time_ms = u64::try_from(command.0.as_u128() >> 80).expect("48 bits");
+    EventId(timed_uuid(time_ms, &hash.finalize()))
 }
 
 /// 48 bits of time, then 74 bits of the digest around the version (8) and variant bits.

@@ -12,7 +12,7 @@ fn rejection(payload: &str) -> Rejection {
 }
 
 fn with(field: &str, value: serde_json::Value) -> Read {
-    let mut command: serde_json::Value = serde_json::from_str(SEED).unwrap();
+    let mut command: serde_json::Value = serde_json::from_str(SEED).expect("the seed is JSON");
     command[field] = value;
     read(command.to_string().as_bytes())
 }

@@ -1,0 +1,120 @@
+//! Writes the events of a batch, by COPY: the rows are known to be new, so nothing can conflict.
+
+use super::{Content, Item, Key, Known, event_id, key};
+use crate::StoreError;
+use deadpool_postgres::Transaction;
+use std::collections::HashMap;
+use std::error::Error;
+use std::pin::pin;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+const COPY_EVENTS: &str = "\
+copy eventstore.events (position, occurred_at, event_id, command_id, ledger, entry, partition, batch_index, bucket,
+schema_version, project, stream, type, message_key, producer, data, metadata) from stdin binary";
+
+const COLUMNS: [Type; 17] = [
+    Type::INT8,
+    Type::TIMESTAMPTZ,
+    Type::UUID,
+    Type::UUID,
+    Type::INT8,
+    Type::INT8,
+    Type::INT4,
+    Type::INT4,
+    Type::INT2,
+    Type::INT2,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::JSON,
+    Type::JSON,
+];
+
+/// JSON that is text already: written as it is, not parsed and printed again.
+#[derive(Debug)]
+pub(crate) struct JsonText<'a>(pub(crate) &'a str);
+
+impl ToSql for JsonText<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut tokio_postgres::types::private::BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::JSON
+    }
+
+    to_sql_checked!();
+}
+
+/// Copies the events of the items that were new.
+pub(super) async fn copy(
+    tx: &Transaction<'_>,
+    items: &[Item],
+    first: &[usize],
+    known: &HashMap<Key<'_>, Known>,
+) -> Result<(), StoreError> {
+    let failed = |e| StoreError::of("record events", e);
+    if known.is_empty() {
+        return Ok(());
+    }
+    let statement = tx.prepare_cached(COPY_EVENTS).await.map_err(failed)?;
+    let sink = tx.copy_in(&statement).await.map_err(failed)?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
+    for item in first.iter().map(|index| &items[*index]) {
+        let (
+            Some(known),
+            Content::Event {
+                bucket,
+                stream,
+                occurred_at,
+                encoded,
+            },
+        ) = (known.get(&key(item)), &item.content)
+        else {
+            continue;
+        };
+        let origin = &item.origin;
+        let metadata = metadata(&origin.properties);
+        let event_id = event_id(item);
+        let row: [&(dyn ToSql + Sync); 17] = [
+            &known.position.0,
+            occurred_at,
+            &event_id,
+            &item.command_id.0,
+            &origin.ledger,
+            &origin.entry,
+            &origin.partition,
+            &origin.batch_index,
+            bucket,
+            &encoded.schema_version,
+            &item.project.as_str(),
+            stream,
+            &encoded.event_type,
+            &origin.key,
+            &&*origin.producer,
+            &JsonText(&encoded.data),
+            &metadata.as_deref().map(JsonText),
+        ];
+        writer.as_mut().write(&row).await.map_err(failed)?;
+    }
+    writer.finish().await.map_err(failed)?;
+    Ok(())
+}
+
+/// The message's properties, less what has a column.
+fn metadata(properties: &[(String, String)]) -> Option<String> {
+    let rest: serde_json::Map<String, serde_json::Value> = properties
+        .iter()
+        .filter(|(name, _)| name != "TRACKING_COMMAND_ID")
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    (!rest.is_empty()).then(|| serde_json::json!({ "properties": rest }).to_string())
+}
