@@ -1,0 +1,121 @@
+//! What travels: a message as it came in, and one that goes out.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use std::fmt;
+use std::sync::Arc;
+
+/// Names of message properties that the outside holds on to.
+pub mod properties {
+    /// The command's id; wins over an id in the payload and over the derived one.
+    pub const COMMAND_ID: &str = "TRACKING_COMMAND_ID";
+    /// Dead letters: the topic on which the original lay.
+    pub const REAL_TOPIC: &str = "REAL_TOPIC";
+    /// Dead letters: the original's message id, `ledger:entry:partition[:batch index]`.
+    pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
+    /// Dead letters: how often handling was attempted.
+    pub const RECONSUME_TIMES: &str = "RECONSUMETIMES";
+    /// Dead letters: the code of the reason.
+    pub const ERROR_CODE: &str = "ERROR_CODE";
+    /// Dead letters: the reason in words.
+    pub const ERROR_DETAIL: &str = "ERROR_DETAIL";
+}
+
+/// Where a message lies in its topic. Ordered by topic order within one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Coordinates {
+    /// Partition of the topic; -1 when the topic is not partitioned.
+    pub partition: i32,
+    /// Ledger of the entry.
+    pub ledger: u64,
+    /// Entry in the ledger.
+    pub entry: u64,
+    /// Place within a batched entry; -1 when the entry holds one message.
+    pub batch_index: i32,
+}
+
+impl fmt::Display for Coordinates {
+    /// `ledger:entry:partition`, and `:batch index` for a message of a batch, as Pulsar's own tools print it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.ledger, self.entry, self.partition)?;
+        if 0 <= self.batch_index {
+            write!(f, ":{}", self.batch_index)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A message as the queue handed it over.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The topic without its partition suffix.
+    pub topic: Arc<str>,
+    /// Where it lies.
+    pub at: Coordinates,
+    /// Ordering key, else partition key; `None` when the sender set neither. Bytes that are no UTF-8 are given
+    /// as their base64.
+    pub key: Option<String>,
+    /// The bytes that the producer sent, inflated.
+    pub payload: Bytes,
+    /// The message's properties, in the order in which they were sent.
+    pub properties: Vec<(String, String)>,
+    /// When the producer published it, by the producer's clock, to the millisecond.
+    pub publish_time: DateTime<Utc>,
+    /// Name of the producer.
+    pub producer: Arc<str>,
+    /// The producer's sequence id of the message.
+    pub sequence_id: u64,
+    /// Why the backend could not open the entry; the payload is then the entry's bytes as they lay there, and
+    /// the delivery stands for all of the entry. To be kept as a dead letter `unreadable`, and settled.
+    pub unreadable: Option<String>,
+}
+
+impl Envelope {
+    /// The value of the first property with this name.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// What must be handed back, once, when a message is committed as event, repeat or dead letter.
+///
+/// Dropping it leaves the message with the queue, to be delivered again.
+#[must_use = "an unsettled message is delivered again"]
+#[derive(Debug)]
+pub struct Receipt {
+    /// Which consumer life handed it out; a receipt of an earlier life is ignored by a later one.
+    pub(crate) generation: u64,
+    /// The message.
+    pub(crate) at: Coordinates,
+}
+
+impl Receipt {
+    /// Where the message lies.
+    pub fn at(&self) -> Coordinates {
+        self.at
+    }
+}
+
+/// One message and the receipt by which it is settled.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message.
+    pub envelope: Envelope,
+    /// To be settled when the message is committed.
+    pub receipt: Receipt,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, Default)]
+pub struct OutgoingMessage {
+    /// Messages with equal keys keep their order.
+    pub key: Option<String>,
+    /// The body.
+    pub payload: Vec<u8>,
+    /// Properties, by name.
+    pub properties: Vec<(String, String)>,
+}

@@ -1,0 +1,194 @@
+//! Pulsar's admin API over HTTP: one bounded call at a time, on a thread of its own.
+
+use super::errors::unavailable;
+use super::tls;
+use crate::QueueError;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::http::{Method, Request, StatusCode};
+use ureq::tls::TlsConfig;
+use url::Url;
+
+/// For one call, whatever it takes.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Brokers send on to the owner of a topic.
+const MAX_REDIRECTS: usize = 5;
+/// Answers are small; statistics of many partitions are the largest.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// A client of the admin API.
+#[derive(Clone)]
+pub(super) struct Admin {
+    base: String,
+    token: Option<Arc<str>>,
+    agent: ureq::Agent,
+}
+
+/// What was answered; only statuses that a caller may decide on: 2xx, 404, 409, 412.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    body: String,
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// The broker's own words.
+    pub(super) fn reason(&self) -> String {
+        self.json()
+            .get("reason")
+            .and_then(Value::as_str)
+            .unwrap_or(&self.body)
+            .to_owned()
+    }
+}
+
+impl Admin {
+    /// A client for `base` (`http(s)://host:port`).
+    pub(super) fn new(base: &str, token: Option<&str>) -> Self {
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(tls::PROVIDER.clone())
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(CALL_TIMEOUT))
+            .http_status_as_error(false)
+            // Followed by hand: a PUT must stay a PUT.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(tls)
+            .build()
+            .new_agent();
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            token: token.map(Into::into),
+            agent,
+        }
+    }
+
+    pub(super) async fn get(&self, action: &'static str, path: String) -> Result<Answer, QueueError> {
+        self.call(action, Method::GET, path, None).await
+    }
+
+    pub(super) async fn put(
+        &self,
+        action: &'static str,
+        path: String,
+        body: Option<Value>,
+    ) -> Result<Answer, QueueError> {
+        self.call(action, Method::PUT, path, body).await
+    }
+
+    pub(super) async fn post(
+        &self,
+        action: &'static str,
+        path: String,
+        body: Value,
+    ) -> Result<Answer, QueueError> {
+        self.call(action, Method::POST, path, Some(body)).await
+    }
+
+    /// One call of `/admin/v2/{path}`.
+    async fn call(
+        &self,
+        action: &'static str,
+        method: Method,
+        path: String,
+        body: Option<Value>,
+    ) -> Result<Answer, QueueError> {
+        let this = self.clone();
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let called = tokio::task::spawn_blocking(move || this.call_blocking(&method, &path, &body)).await;
+        let answer = match called {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                return Err(unavailable(
+                    action,
+                    format!("{error} (PULSAR_ADMIN_URL is {})", self.shown()),
+                ));
+            }
+            Err(_) => return Err(unavailable(action, "the runtime is shutting down".into())),
+        };
+        let told = answer.status.is_success()
+            || [
+                StatusCode::NOT_FOUND,
+                StatusCode::CONFLICT,
+                StatusCode::PRECONDITION_FAILED,
+            ]
+            .contains(&answer.status);
+        if told {
+            Ok(answer)
+        } else if answer.status.is_client_error() {
+            Err(QueueError::Refused {
+                action,
+                reason: format!(
+                    "the admin API at {} answered {}: {}: give PULSAR_TOKEN's role admin rights there \
+                     (PULSAR_ADMIN_URL), or make the topics yourself and use `--skip-topics`",
+                    self.shown(),
+                    answer.status,
+                    answer.reason(),
+                ),
+            })
+        } else {
+            Err(unavailable(
+                action,
+                format!("the admin API answered {}: {}", answer.status, answer.reason()),
+            ))
+        }
+    }
+
+    fn call_blocking(&self, method: &Method, path: &str, body: &str) -> Result<Answer, ureq::Error> {
+        let mut url = format!("{}/admin/v2/{path}", self.base);
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = Request::builder().method(method.clone()).uri(&url);
+            if let Some(token) = &self.token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let mut response = if *method == Method::GET {
+                self.agent.run(request.body(())?)?
+            } else {
+                self.agent.run(
+                    request
+                        .header("content-type", "application/json")
+                        .body(body.to_owned())?,
+                )?
+            };
+            let status = response.status();
+            let next = response
+                .headers()
+                .get("location")
+                .and_then(|to| to.to_str().ok())
+                .map(str::to_owned);
+            if let Some(next) = next.filter(|_| status.is_redirection()) {
+                url = next;
+                continue;
+            }
+            let body = response
+                .body_mut()
+                .with_config()
+                .limit(MAX_ANSWER)
+                .read_to_string()?;
+            return Ok(Answer { status, body });
+        }
+        Err(ureq::Error::TooManyRedirects)
+    }
+
+    /// The address without what may be secret.
+    fn shown(&self) -> String {
+        Url::parse(&self.base).map_or_else(
+            |_| "no address".into(),
+            |url| {
+                format!(
+                    "{}://{}:{}",
+                    url.scheme(),
+                    url.host_str().unwrap_or("?"),
+                    url.port_or_known_default().unwrap_or(0)
+                )
+            },
+        )
+    }
+}
