@@ -54,8 +54,9 @@ impl Health {
 
     /// Sets a reason and tells whether it turned from ready to not ready or back.
     fn set(&self, name: &'static str, reason: Option<String>) -> bool {
-        let before = self.lock().insert(name, reason.clone()).flatten();
-        before.is_some() != reason.is_some()
+        let is_ready = reason.is_none();
+        let was_ready = self.lock().insert(name, reason).flatten().is_none();
+        is_ready != was_ready
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Option<String>>> {

@@ -1,7 +1,7 @@
 //! How a process lives: configuration, lifecycle, ops endpoints, telemetry.
 //!
 //! Knows nothing of commands, events, queues or databases. In the order in which a process meets them:
-//! [`env`] reads variables and collects mistakes, [`settings`] gives them types, [`telemetry`] starts the log,
+//! [`mod@env`] reads variables and collects mistakes, [`settings`] gives them types, [`telemetry`] starts the log,
 //! [`lifecycle`] runs the components and stops them, [`health`] and [`ops`] tell the outside how it goes,
 //! [`exit`] names the exit codes.
 

@@ -69,7 +69,9 @@ fn subscriber(
 
 fn filter(level: &str) -> EnvFilter {
     // Its warnings are about retries of which our own supervisor tells; who wants them asks for them.
-    let directives = if level.contains("pulsar=") {
+    let of_pulsar = |directive: &str| directive.starts_with("pulsar=") || directive.starts_with("pulsar::");
+    let asked = level.split(',').any(of_pulsar);
+    let directives = if asked {
         level.to_owned()
     } else {
         format!("{level},pulsar=error")
@@ -169,12 +171,14 @@ mod tests {
             tracing::debug!(target: "pulsar::connection", "a payload");
             tracing::debug!(target: "messaging::pulsar", "ours");
         };
-        let text = logged(LogFormat::Pretty, "trace", events);
-        assert!(text.contains("an error") && text.contains("ours"), "{text}");
-        assert!(
-            !text.contains("a warning") && !text.contains("a payload"),
-            "{text}"
-        );
+        for level in ["trace", "info,messaging::pulsar=trace"] {
+            let text = logged(LogFormat::Pretty, level, events);
+            assert!(text.contains("an error") && text.contains("ours"), "{text}");
+            assert!(
+                !text.contains("a warning") && !text.contains("a payload"),
+                "{text}"
+            );
+        }
         for level in ["trace,pulsar=trace", "pulsar::connection=trace,pulsar=trace"] {
             let text = logged(LogFormat::Pretty, level, events);
             assert!(

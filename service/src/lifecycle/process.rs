@@ -32,9 +32,9 @@ pub struct Process {
     /// The limits of start and stop.
     pub limits: Lifecycle,
     /// Cancelled when all of `tasks` have ended.
-    pub(super) drained: CancellationToken,
+    drained: CancellationToken,
     /// What outlives `tasks`.
-    pub(super) background: TaskTracker,
+    background: TaskTracker,
     up: IntGaugeVec,
     failure: Arc<Mutex<Option<ExitError>>>,
     watches: Arc<Mutex<Vec<Watch>>>,
@@ -163,6 +163,23 @@ impl Process {
             .run_until_cancelled(work)
             .await
             .unwrap_or_else(|| Err(interrupted()))
+    }
+
+    /// Stops the process from within and waits until everything has ended, however long that takes: the whole life of a
+    /// process without a supervisor, as tests of components need it.
+    pub async fn stop(&self) -> Result<(), ExitError> {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.close_background().await;
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Ends what outlived the drain.
+    pub(super) async fn close_background(&self) {
+        self.drained.cancel();
+        self.background.close();
+        self.background.wait().await;
     }
 
     /// Fails the components that have been silent for too long and gives them up.

@@ -42,11 +42,14 @@ where
     S: FnOnce(Process) -> F + Send + 'static,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    match supervisor_runtime().and_then(|supervisor| {
+    let ended = supervisor_runtime().and_then(|supervisor| {
         let signals = with_context(&supervisor, signals)?;
         run_service(&supervisor, limits, signals, start)
-    }) {
-        Ok(()) => ExitCode::from(exit::DONE),
+    });
+    match ended {
+        Ok(Ok(())) => ExitCode::from(exit::DONE),
+        // Logged where it happened.
+        Ok(Err(failure)) => ExitCode::from(failure.code),
         Err(error) => {
             tracing::error!(exit.code = error.code, error = error.message, "the process ends");
             ExitCode::from(error.code)
@@ -66,12 +69,13 @@ where
     run_one_job(&supervisor, limits, signals, job)
 }
 
+/// The outer error is an abort or a process that could not begin; the inner one the failure that stopped it.
 fn run_service<S, F>(
     supervisor: &Runtime,
     limits: Lifecycle,
     signals: impl Stream<Item = Signal> + Unpin,
     start: S,
-) -> Result<(), ExitError>
+) -> Result<Result<(), ExitError>, ExitError>
 where
     S: FnOnce(Process) -> F + Send + 'static,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -94,7 +98,7 @@ where
     let stopped = supervisor.block_on(supervise(&process, signals));
     workers.shutdown_timeout(CLOSE_RUNTIME);
     stopped?;
-    process.failure().map_or(Ok(()), Err)
+    Ok(process.failure().map_or(Ok(()), Err))
 }
 
 fn run_one_job<S, F>(
@@ -150,9 +154,7 @@ async fn supervise(
     drain(process, signals, received, begin + process.limits.shutdown_grace)
         .await
         .inspect_err(|_| process.aborting.cancel())?;
-    process.drained.cancel();
-    process.background.close();
-    if timeout(CLOSE_BACKGROUND, process.background.wait())
+    if timeout(CLOSE_BACKGROUND, process.close_background())
         .await
         .is_err()
     {
@@ -228,5 +230,4 @@ fn build(builder: &mut Builder) -> Result<Runtime, ExitError> {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

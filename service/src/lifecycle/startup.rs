@@ -98,8 +98,9 @@ mod tests {
 
     use super::*;
     use crate::exit::{self, ExitError};
+    use crate::settings::Lifecycle;
 
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     async fn retried(
         attempt: impl AsyncFn(u32) -> Result<u32, StartupError>,
@@ -197,6 +198,4 @@ mod tests {
         );
         assert!(process.health.is_ready());
     }
-
-    use crate::settings::Lifecycle;
 }

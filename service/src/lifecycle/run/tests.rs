@@ -28,7 +28,8 @@ where
     let supervisor = supervisor_runtime().unwrap();
     let ended = run_service(&supervisor, limits, stream(receiver), move |process| {
         start(process, sender)
-    });
+    })
+    .flatten();
     drop(keep);
     let (code, message) = ended.map_or_else(
         |error| (error.code, error.message),
@@ -115,10 +116,6 @@ fn a_component_that_blocks_every_thread_cannot_hold_the_process() {
     let (code, _, took) = service(Duration::from_millis(300), |process, signals| async move {
         for _ in 0..64 {
             process.spawn("blocking", async {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the component under test blocks its thread"
-                )]
                 std::thread::sleep(Duration::from_secs(5));
                 Ok(())
             });

@@ -1,0 +1,77 @@
+//! The command line: what there is and what it says about itself.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::config;
+
+/// Version and commit, as `--version` prints them after the name.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TRACKING_COMMIT"), ")");
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done, or stopped gracefully
+  1   failed
+  2   wrong usage or configuration; all mistakes are listed, each with its variable
+  3   verify found differences
+  70  the stop was aborted: a second signal came, or the grace was spent
+
+Configuration is by environment variables; `tracking config` shows those in force.";
+
+/// Records every interaction of every user, for ever, and shows it within a second.
+#[derive(Debug, Parser)]
+#[command(name = "tracking", version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print results as JSON: an array for lists, else an object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the configuration in force, secrets hidden, and all mistakes in it.
+    Config(config::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_explains_itself() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            assert!(
+                command.get_about().is_some(),
+                "{} has no help",
+                command.get_name()
+            );
+            for argument in command.get_arguments() {
+                let (argument, command) = (argument.get_id(), command.get_name());
+                let help = Cli::command();
+                assert!(
+                    explained(&help, command, argument.as_str()),
+                    "{command} {argument} has no help"
+                );
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    fn explained(root: &clap::Command, command: &str, argument: &str) -> bool {
+        let all = std::iter::once(root).chain(root.get_subcommands());
+        all.filter(|found| found.get_name() == command)
+            .flat_map(clap::Command::get_arguments)
+            .any(|found| found.get_id() == argument && found.get_help().is_some())
+    }
+}
