@@ -68,7 +68,7 @@ impl Settings {
             _ => Worker::default(),
         };
         let lifecycle = Lifecycle::read(env);
-        let log = Log::read(env);
+        let log = Log::read(env, role);
         env.check()?;
         Ok(Self {
             role,

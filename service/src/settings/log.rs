@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use super::role::Role;
 use crate::env::{Env, Variable};
 
 const LOG_FORMAT: Variable = Variable::plain(
@@ -51,7 +52,7 @@ impl Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self::read(&mut Env::default())
+        Self::read(&mut Env::default(), Role::Tool)
     }
 }
 
