@@ -37,12 +37,14 @@ pub struct Log {
 }
 
 impl Log {
-    pub(super) fn read(env: &mut Env) -> Self {
-        let default = if std::io::stdout().is_terminal() {
-            "pretty"
+    /// The default form follows where the log goes: stdout for services, stderr for tools.
+    pub(super) fn read(env: &mut Env, role: Role) -> Self {
+        let terminal = if role.serves_http() {
+            std::io::stdout().is_terminal()
         } else {
-            "json"
+            std::io::stderr().is_terminal()
         };
+        let default = if terminal { "pretty" } else { "json" };
         Self {
             format: env.or_default(&LOG_FORMAT, default, format),
             level: env.or_default(&LOG_LEVEL, LOG_LEVEL.default, directives),
