@@ -112,6 +112,7 @@ impl EntryReader {
                 into.truncate(before);
                 let mut envelope = self.envelope(id, &metadata);
                 envelope.payload = parts.payload;
+                envelope.properties = pairs(metadata.properties);
                 self.unreadable(envelope, reason, into, cost);
                 Ok(Opened {
                     permits,

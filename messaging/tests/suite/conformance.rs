@@ -163,11 +163,12 @@ pub(crate) async fn next_loses_nothing_when_it_is_dropped(queue: &dyn Queue) {
     let receiving = async {
         let mut received = Vec::new();
         while received.len() < 400 {
-            if let Ok(event) = timeout(Duration::from_micros(200), source.next()).await {
-                if let SourceEvent::Deliveries(deliveries) = event.expect("the source works") {
-                    received.extend(texts(&deliveries));
-                    settle(&*source, deliveries);
-                }
+            let Ok(event) = timeout(Duration::from_micros(200), source.next()).await else {
+                continue;
+            };
+            if let SourceEvent::Deliveries(deliveries) = event.expect("the source works") {
+                received.extend(texts(&deliveries));
+                settle(&*source, deliveries);
             }
         }
         received

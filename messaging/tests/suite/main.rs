@@ -9,3 +9,4 @@ mod pulsar_backend;
 mod pulsar_entries;
 mod pulsar_faults;
 mod pulsar_topics;
+mod raw_producer;
