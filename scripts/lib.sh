@@ -154,6 +154,11 @@ free_port() {
     die "no free port found in $attempt attempts"
 }
 
+# command_of PID: its command line; nothing when there is no such process. A minimal Debian has no ps.
+command_of() {
+    if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null; else ps -o command= -p "$1" 2>/dev/null; fi || true
+}
+
 # wait_gone PID SECONDS: waits until the process is gone.
 wait_gone() {
     local left=$(($2 * 5))
