@@ -37,6 +37,16 @@ impl EventStore {
         self.height("select eventstore.allocated()").await
     }
 
+    /// Watermark and highest position drawn, in this order, by one statement.
+    pub async fn heights(&self) -> Result<(Position, Position), StoreError> {
+        let failed = |e| StoreError::of("read the watermark", e);
+        let client = self.db.client().await?;
+        let sql = "select eventstore.watermark(), eventstore.allocated()";
+        let statement = client.prepare_cached(sql).await.map_err(failed)?;
+        let row = client.query_one(&statement, &[]).await.map_err(failed)?;
+        Ok((Position(row.get(0)), Position(row.get(1))))
+    }
+
     async fn height(&self, sql: &'static str) -> Result<Position, StoreError> {
         let failed = |e| StoreError::of("read the watermark", e);
         let client = self.db.client().await?;

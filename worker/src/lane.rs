@@ -1,0 +1,189 @@
+//! One lane: batches, recorded one after another on one connection, and settled after their commit.
+
+use crate::Options;
+use crate::metrics::Metrics;
+use crate::prepare;
+use eventstore::{EventStore, Item, Outcome, StoreError, Trouble};
+use messaging::{Delivery, Receipt, Settler};
+use service::Process;
+use service::backoff::Backoff;
+use service::health::Condition;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// A message on its way, and its share of the memory.
+pub(crate) struct Work {
+    pub(crate) delivery: Delivery,
+    pub(crate) received: Instant,
+    pub(crate) share: OwnedSemaphorePermit,
+}
+
+/// A batch under way. `items`, `receipts` and `received` go in step.
+struct Batch {
+    items: Vec<Item>,
+    receipts: Vec<Receipt>,
+    received: Vec<Instant>,
+    /// The memory of the batch, given back with it.
+    shares: Vec<OwnedSemaphorePermit>,
+}
+
+pub(crate) struct Lane {
+    store: EventStore,
+    settler: Arc<dyn Settler>,
+    options: Options,
+    metrics: Metrics,
+    condition: Condition,
+    stopping: CancellationToken,
+    /// How long a drain may wait for a database that is away.
+    patience: Duration,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        process: &Process,
+        store: EventStore,
+        settler: Arc<dyn Settler>,
+        options: Options,
+        metrics: Metrics,
+    ) -> Self {
+        // Half of the grace: the rest is for acknowledging and leaving.
+        let patience = process.limits.shutdown_grace / 2;
+        let condition = process.health.condition("database");
+        condition.ready();
+        Self {
+            store,
+            settler,
+            options,
+            metrics,
+            condition,
+            stopping: process.stopping.clone(),
+            patience,
+        }
+    }
+
+    pub(crate) async fn run(self, mut chunks: mpsc::Receiver<Vec<Work>>) {
+        let mut waiting: Vec<Work> = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                let Some(chunk) = chunks.recv().await else { return };
+                waiting = chunk;
+            }
+            let work = self.collect(&mut chunks, waiting).await;
+            let (batch, rest) = self.batch(work);
+            waiting = rest;
+            if !self.record(batch).await {
+                // What is not recorded stays with the queue and is delivered again.
+                return;
+            }
+        }
+    }
+
+    /// Fills up to a batch, for at most the linger.
+    async fn collect(&self, chunks: &mut mpsc::Receiver<Vec<Work>>, mut work: Vec<Work>) -> Vec<Work> {
+        let until = Instant::now() + self.options.linger;
+        while work.len() < self.options.batch_size {
+            match timeout_at(until, chunks.recv()).await {
+                Ok(Some(mut chunk)) => work.append(&mut chunk),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        work
+    }
+
+    /// Decodes and decides the first of the work, as many as a batch may have.
+    fn batch(&self, mut work: Vec<Work>) -> (Batch, Vec<Work>) {
+        let rest = work.split_off(work.len().min(self.options.batch_size));
+        let now = service::clock::now();
+        let mut batch = Batch {
+            items: Vec::with_capacity(work.len()),
+            receipts: Vec::with_capacity(work.len()),
+            received: Vec::with_capacity(work.len()),
+            shares: Vec::with_capacity(work.len()),
+        };
+        for Work {
+            delivery,
+            received,
+            share,
+        } in work
+        {
+            batch.items.push(prepare::item(delivery.envelope, now));
+            batch.receipts.push(delivery.receipt);
+            batch.received.push(received);
+            batch.shares.push(share);
+        }
+        (batch, rest)
+    }
+
+    /// Records a batch and settles it; `false` when the process stops and the database does not come back in time.
+    async fn record(&self, mut batch: Batch) -> bool {
+        let started = Instant::now();
+        let Some(outcomes) = self.record_items(&mut batch.items).await else {
+            return false;
+        };
+        self.settler.settle(batch.receipts);
+        drop(batch.shares);
+        let done = Instant::now();
+        for received in &batch.received {
+            self.metrics.duration.observe((done - *received).as_secs_f64());
+        }
+        self.metrics.batch_size.observe(outcomes.len() as f64);
+        let (stored, duplicate, dead_lettered) = self.metrics.processed(&outcomes);
+        let duration_ms = u64::try_from((done - started).as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(stored, duplicate, dead_lettered, duration_ms, "batch recorded");
+        true
+    }
+
+    /// Holds and tries again in place, for as long as it takes: a batch is never handed back, which would break the
+    /// order of its keys. A batch that can never succeed is halved until the item is found that is to blame.
+    async fn record_items(&self, items: &mut [Item]) -> Option<Vec<Outcome>> {
+        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
+        let mut attempts = 0;
+        loop {
+            let error = match self.store.record(items).await {
+                Ok(outcomes) => {
+                    self.condition.ready();
+                    return Some(outcomes);
+                }
+                Err(error) => error,
+            };
+            if error.trouble == Trouble::Data {
+                if 1 < items.len() {
+                    let (first, second) = items.split_at_mut(items.len() / 2);
+                    let mut outcomes = Box::pin(self.record_items(first)).await?;
+                    outcomes.extend(Box::pin(self.record_items(second)).await?);
+                    return Some(outcomes);
+                }
+                attempts += 1;
+                if attempts == prepare::ATTEMPTS {
+                    tracing::error!(command.id = %items[0].command_id, %error, "put aside as poison");
+                    prepare::poison(&mut items[0], error.to_string());
+                }
+                if attempts <= prepare::ATTEMPTS {
+                    continue;
+                }
+            }
+            self.hold(&error, &mut backoff).await?;
+        }
+    }
+
+    /// Waits before the next attempt; `None` when the process stops and its patience is over.
+    async fn hold(&self, error: &StoreError, backoff: &mut Backoff) -> Option<()> {
+        self.condition.not_ready(error.to_string());
+        if error.trouble == Trouble::Configuration {
+            tracing::error!(%error, "the database refuses to record; commands stay in the topic until it is mended");
+        } else {
+            tracing::warn!(%error, "holding the batch, and trying again");
+        }
+        let patience = async {
+            self.stopping.cancelled().await;
+            sleep(self.patience).await;
+        };
+        tokio::select! {
+            () = sleep(backoff.wait()) => Some(()),
+            () = patience => None,
+        }
+    }
+}
