@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::config;
+use crate::commands::{config, migrate};
 
 /// Version and commit, as `--version` prints them after the name.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TRACKING_COMMIT"), ")");
@@ -32,6 +32,12 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take commands from the queue and record them.
+    Worker,
+    /// Fold the log into read models and publish it.
+    Projector,
+    /// Bring the schema up to date; make topics and subscriptions.
+    Migrate(migrate::Arguments),
     /// Show the configuration in force, secrets hidden, and all mistakes in it.
     Config(config::Arguments),
 }

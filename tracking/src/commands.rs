@@ -1,6 +1,9 @@
 //! The subcommands, one file each.
 
 pub(crate) mod config;
+pub(crate) mod migrate;
+mod projector;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -9,6 +12,9 @@ use crate::cli::{Cli, Command};
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Worker => return worker::run(),
+        Command::Projector => return projector::run(),
+        Command::Migrate(arguments) => migrate::run(&arguments, cli.json)?,
         Command::Config(arguments) => config::run(&arguments, cli.json)?,
     }
     Ok(ExitCode::from(service::exit::DONE))
