@@ -1,7 +1,13 @@
 //! Recognises a piece of a JSON document that a tool split at commas, as `pulsar-client produce -m` does.
 
-/// What to do about it.
-pub(super) const HINT: &str = "pulsar-client splits -m at commas: add -s '|'";
+/// What to do about it. (Tried on pulsar-client 4.0.8: the separator is a regular expression, and a bare `|` matches
+/// nothing before every character.)
+pub(super) const HINT: &str =
+    "pulsar-client splits -m at commas: add -s '\\|' (not -s '|': the separator is a regular expression)";
+
+/// What to do about a command that came one character at a time.
+pub(super) const HINT_CHARACTER: &str =
+    "pulsar-client -s takes a regular expression, and a bare '|' splits at every character: use -s '\\|'";
 
 /// Whether `text`, which is not JSON, becomes JSON once the brackets that a split at commas tore off are put back.
 pub(super) fn is_fragment(text: &str) -> bool {

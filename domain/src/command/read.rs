@@ -77,7 +77,12 @@ fn not_json(payload: &[u8], error: &serde_json::Error) -> Rejection {
     if text.is_some_and(fragment::is_fragment) {
         return Rejection::whole(Code::Fragment, detail).hint(fragment::HINT);
     }
-    Rejection::whole(Code::InvalidJson, detail)
+    let rejection = Rejection::whole(Code::InvalidJson, detail);
+    if payload.len() == 1 {
+        rejection.hint(fragment::HINT_CHARACTER)
+    } else {
+        rejection
+    }
 }
 
 fn read_object(map: Map<String, Value>) -> Read {

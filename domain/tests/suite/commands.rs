@@ -57,9 +57,14 @@ fn the_seed_line_split_at_commas_is_four_fragments_with_the_hint() {
     for piece in &pieces {
         let rejection = rejection(piece);
         assert_eq!(rejection.code, Code::Fragment, "{piece}");
-        assert!(rejection.hint.unwrap().contains("-s '|'"));
+        assert!(rejection.hint.unwrap().contains(r"add -s '\|'"));
     }
     assert_eq!(rejection(pieces[0]).detail, "expected `,` or `}` at column 29");
+}
+
+#[test]
+fn a_command_that_came_one_character_at_a_time_is_explained() {
+    assert!(rejection("t").hint.expect("a hint").contains(r"use -s '\|'"));
 }
 
 #[test]

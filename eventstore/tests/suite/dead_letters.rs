@@ -29,7 +29,12 @@ async fn a_bad_command_is_kept_beside_the_good_ones_and_once() {
     let shown = serde_json::to_value(&kept[0]).unwrap();
     assert_eq!(shown["code"], "fragment");
     assert_eq!(shown["detail"], "expected `,` or `}` at column 29");
-    assert_eq!(shown["hint"], "pulsar-client splits -m at commas: add -s '|'");
+    assert!(
+        shown["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with(r"pulsar-client splits -m at commas: add -s '\|'")
+    );
     assert_eq!(shown["source"], "persistent://public/default/test 3:2:-1");
     assert_eq!(shown["properties"]["colour"], "green");
     assert_eq!(shown["state"], "open");
