@@ -1,12 +1,13 @@
 //! Inflating payloads, up to a limit.
 
+use flate2::{FlushDecompress, Status};
 use pulsar::message::proto::CompressionType;
 use std::io::Read;
 
 /// The largest payload that is inflated: a small frame must not become all of the memory (invariant 9).
 ///
 /// A broker's default message limit is 5 MiB; what inflates to more than this is kept as it is, unopened.
-pub(super) const MAX_INFLATED: usize = 32 * 1024 * 1024;
+pub(super) const MAX_INFLATED: usize = 16 * 1024 * 1024;
 
 /// How a snappy frame stream begins; other senders write one bare block.
 const SNAPPY_STREAM: &[u8] = b"\xff\x06\x00\x00sNaPpY";
@@ -28,9 +29,7 @@ pub(super) fn inflate(codec: CompressionType, data: &[u8], declared: u32) -> Res
             let size = i32::try_from(declared).expect("the limit is below 2 GiB");
             lz4::block::decompress(data, Some(size)).map_err(|error| named(&error))
         }
-        CompressionType::Zlib => {
-            read_all(flate2::read::ZlibDecoder::new(data), declared).map_err(|error| named(&error))
-        }
+        CompressionType::Zlib => inflate_zlib(data, declared).map_err(|error| named(&error)),
         CompressionType::Zstd => zstd::stream::read::Decoder::new(data)
             .and_then(|decoder| read_all(decoder, declared))
             .map_err(|error| named(&error)),
@@ -47,6 +46,37 @@ pub(super) fn inflate(codec: CompressionType, data: &[u8], declared: u32) -> Res
             Err(error) => Err(named(&error)),
         },
     }
+}
+
+/// Up to the declared size, as Java's clients do: they flush the stream and do not end it.
+fn inflate_zlib(data: &[u8], declared: usize) -> std::io::Result<Vec<u8>> {
+    let mut stream = flate2::Decompress::new(true);
+    // One byte more than is due, to see whether there is more.
+    let mut out = vec![0; declared + 1];
+    loop {
+        let (read, written) = (total(stream.total_in()), total(stream.total_out()));
+        let status = stream.decompress(&data[read..], &mut out[written..], FlushDecompress::Sync)?;
+        let stuck = (read, written) == (total(stream.total_in()), total(stream.total_out()));
+        if stuck || status == Status::StreamEnd {
+            break;
+        }
+    }
+    match total(stream.total_out()) {
+        inflated if inflated == declared => {
+            out.truncate(declared);
+            Ok(out)
+        }
+        inflated if inflated < declared => Err(std::io::Error::other(format!(
+            "{inflated} bytes where {declared} were declared"
+        ))),
+        _ => Err(std::io::Error::other(format!(
+            "more than the {declared} bytes declared"
+        ))),
+    }
+}
+
+fn total(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Reads to the end, but not past the limit, whatever the sender declared.
@@ -99,6 +129,32 @@ mod tests {
         for (codec, data) in packed {
             assert_eq!(inflate(codec, &data, size()).as_deref(), Ok(TEXT), "{codec:?}");
         }
+    }
+
+    /// What Java's clients write: flushed, not ended.
+    #[test]
+    fn a_zlib_stream_without_an_end_is_read() {
+        let mut stream = flate2::Compress::new(flate2::Compression::default(), true);
+        let mut packed = Vec::with_capacity(1000);
+        stream
+            .compress_vec(TEXT, &mut packed, flate2::FlushCompress::Sync)
+            .unwrap();
+        assert_eq!(
+            inflate(CompressionType::Zlib, &packed, size()).as_deref(),
+            Ok(TEXT)
+        );
+        assert!(
+            inflate(CompressionType::Zlib, &packed, size() + 1).is_err(),
+            "less than declared"
+        );
+        assert!(
+            inflate(CompressionType::Zlib, &packed, size() - 1).is_err(),
+            "more than declared"
+        );
+        assert!(
+            inflate(CompressionType::Zlib, &packed[..packed.len() / 2], size()).is_err(),
+            "cut short"
+        );
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Partition {
         }
     }
 
+    pub(super) fn number(&self) -> i32 {
+        self.subscription.partition
+    }
+
     /// Subscribes, within a bound.
     pub(super) async fn open(&self, damaged: Option<(u64, u64)>) -> Result<Session, QueueError> {
         let opening = async {
@@ -180,7 +184,7 @@ impl Partition {
         };
         match opened {
             Ok(session) => {
-                let reason = why.take().unwrap_or_else(|| "a new partition".into());
+                let reason = why.take().unwrap_or_else(|| "newly subscribed".into());
                 let _ = self.shared.notices.send(Notice::Rebuilt { partition, reason });
                 Some(session)
             }

@@ -122,19 +122,24 @@ async fn supervise(
     refresh: Duration,
 ) -> Result<(), QueueError> {
     let mut tasks = JoinSet::new();
+    let mut numbers = HashMap::new();
     for (partition, session) in open {
-        tasks.spawn(partition.run(Some(session)));
+        let number = partition.number();
+        numbers.insert(tasks.spawn(partition.run(Some(session))).id(), number);
     }
     let mut phase = builder.shared.phase.clone();
     let mut tick = interval_at(Instant::now() + refresh, refresh);
     let mut result = Ok(());
     loop {
         tokio::select! {
-            ended = tasks.join_next() => match ended {
+            ended = tasks.join_next_with_id() => match ended {
                 None => return result,
-                Some(ended) => {
-                    let ended = ended.unwrap_or_else(|error| Err(unavailable("close the consumer", error.to_string())));
-                    result = result.and(ended);
+                Some(Ok((_, closed))) => result = result.and(closed),
+                Some(Err(panic)) => {
+                    // A partition that ended in silence would be one that nobody reads.
+                    let Some(number) = numbers.remove(&panic.id()) else { continue };
+                    tracing::error!(partition = number, error = %panic, "a partition's task died; it begins anew");
+                    numbers.insert(tasks.spawn(builder.partition(number).run(None)).id(), number);
                 }
             },
             _ = tick.tick(), if *phase.borrow() == Phase::Taking => {
@@ -146,7 +151,7 @@ async fn supervise(
                 let Some(more) = looked_up.ok().filter(|more| 0 < count && count < *more) else { continue };
                 tracing::info!(partitions.before = count, partitions.now = more, "partitions were added");
                 for number in TopicName::partitions(more).into_iter().skip(count as usize) {
-                    tasks.spawn(builder.partition(number).run(None));
+                    numbers.insert(tasks.spawn(builder.partition(number).run(None)).id(), number);
                 }
                 count = more;
             }
