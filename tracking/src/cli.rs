@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, migrate};
+use crate::commands::{config, migrate, produce};
 
 /// Version and commit, as `--version` prints them after the name.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TRACKING_COMMIT"), ")");
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Projector,
     /// Bring the schema up to date; make topics and subscriptions.
     Migrate(migrate::Arguments),
+    /// Send commands to the queue: from arguments, a file or stdin.
+    Produce(produce::Arguments),
     /// Show the configuration in force, secrets hidden, and all mistakes in it.
     Config(config::Arguments),
 }

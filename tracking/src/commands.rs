@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod migrate;
+pub(crate) mod produce;
 mod projector;
 mod worker;
 
@@ -15,6 +16,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Worker => return worker::run(),
         Command::Projector => return projector::run(),
         Command::Migrate(arguments) => migrate::run(&arguments, cli.json)?,
+        Command::Produce(arguments) => produce::run(arguments, cli.json)?,
         Command::Config(arguments) => config::run(&arguments, cli.json)?,
     }
     Ok(ExitCode::from(service::exit::DONE))
