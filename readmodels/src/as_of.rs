@@ -5,6 +5,7 @@ use deadpool_postgres::Object;
 use domain::BUCKETS;
 use eventstore::{Database, Position, StoreError};
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tokio_postgres::NoTls;
 
 /// How far a view has come.
@@ -62,7 +63,14 @@ const OLDEST_NOT_FOLDED: &str = "select (extract(epoch from clock_timestamp() - 
 /// How far the view `name` has come, in its active version. Ask before reading the view: then the answer holds at
 /// least that much.
 pub async fn as_of(db: &Database, name: ProjectionId) -> Result<AsOf, ReadError> {
-    read(db, async |client| as_of_on(client, name).await).await
+    let mut attempts = Attempts::new(db);
+    loop {
+        let client = attempts.client().await?;
+        let ran = within(as_of_on(&client, name)).await;
+        if let Some(done) = attempts.settle(client, ran).await {
+            return done;
+        }
+    }
 }
 
 pub(crate) async fn as_of_on(client: &Object, id: ProjectionId) -> Result<AsOf, ReadError> {
@@ -108,53 +116,54 @@ pub(crate) async fn as_of_on(client: &Object, id: ProjectionId) -> Result<AsOf, 
     })
 }
 
-/// Runs a read on a connection of the pool; once more when the connection turns out to be lost, as all of the pool's
-/// are after a restart of the server.
-pub(crate) async fn read<T>(
-    db: &Database,
-    run: impl AsyncFn(&Object) -> Result<T, ReadError>,
-) -> Result<T, ReadError> {
-    match attempt(db, &run).await {
-        Err(Attempt { lost: true, .. }) => attempt(db, &run).await,
-        first => first,
+/// The attempts of one read: a second one when the connection turns out to be lost, as all of the pool's are after a
+/// restart of the server.
+pub(crate) struct Attempts<'a> {
+    db: &'a Database,
+    left: u8,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(db: &'a Database) -> Self {
+        Self { db, left: 2 }
     }
-    .map_err(|failed| failed.error)
-}
 
-/// A failed attempt.
-struct Attempt {
-    error: ReadError,
-    /// Whether the connection was lost under way.
-    lost: bool,
-}
+    /// A connection for the next attempt.
+    pub(crate) async fn client(&self) -> Result<Object, ReadError> {
+        Ok(self.db.client().await?)
+    }
 
-async fn attempt<T>(
-    db: &Database,
-    run: &impl AsyncFn(&Object) -> Result<T, ReadError>,
-) -> Result<T, Attempt> {
-    let client = db.client().await.map_err(|error| Attempt {
-        error: error.into(),
-        lost: false,
-    })?;
-    match tokio::time::timeout(READ_TIMEOUT, run(&client)).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(ReadError::Store(error))) => {
-            let lost = error.connection_lost && error.is_transient();
-            db.discard_if_lost(client, &error);
-            Err(Attempt {
-                error: absent(error),
-                lost,
-            })
-        }
-        Ok(Err(error)) => Err(Attempt { error, lost: false }),
-        Err(_) => {
+    /// Gives the connection back or throws it away; `None` asks for another attempt.
+    pub(crate) async fn settle<T>(
+        &mut self,
+        client: Object,
+        ran: Result<Result<T, ReadError>, Elapsed>,
+    ) -> Option<Result<T, ReadError>> {
+        self.left -= 1;
+        let Ok(ran) = ran else {
             give_up(client).await;
-            Err(Attempt {
-                error: ReadError::Timeout(READ_TIMEOUT),
-                lost: false,
-            })
+            return Some(Err(ReadError::Timeout(READ_TIMEOUT)));
+        };
+        let Err(ReadError::Store(error)) = ran else {
+            return Some(ran);
+        };
+        // A statement that ran too long would do so again.
+        let cancelled = error.sqlstate.as_deref() == Some("57014");
+        let lost = error.connection_lost && error.is_transient() && !cancelled;
+        self.db.discard_if_lost(client, &error);
+        if lost && 0 < self.left {
+            None
+        } else {
+            Some(Err(absent(error)))
         }
     }
+}
+
+/// Gives the statements of one attempt their time.
+pub(crate) async fn within<T>(
+    run: impl Future<Output = Result<T, ReadError>>,
+) -> Result<Result<T, ReadError>, Elapsed> {
+    tokio::time::timeout(READ_TIMEOUT, run).await
 }
 
 /// Ends the statement under way and throws its connection away: the next user must not wait behind it.

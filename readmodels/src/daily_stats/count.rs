@@ -3,7 +3,7 @@
 use super::calendar::{Calendar, Timezone};
 use super::{DailyStats, GRAIN};
 use crate::ProjectionId;
-use crate::as_of::{AsOf, ReadError, as_of_on, read};
+use crate::as_of::{AsOf, Attempts, ReadError, as_of_on, within};
 use crate::interactions::{Conditions, Filter, Interactions};
 use chrono::{DateTime, NaiveDate, Utc};
 use deadpool_postgres::Object;
@@ -73,7 +73,14 @@ pub struct DailyStatistics {
 /// Counts interactions by day. Gives [`ReadError::TooLarge`] for more than [`MAX_ROWS`] rows, and for ranges of more
 /// than [`MAX_DAYS`] days.
 pub async fn daily(db: &Database, query: &DailyQuery) -> Result<DailyStatistics, ReadError> {
-    read(db, async |client| daily_on(client, query).await).await
+    let mut attempts = Attempts::new(db);
+    loop {
+        let client = attempts.client().await?;
+        let ran = within(daily_on(&client, query)).await;
+        if let Some(done) = attempts.settle(client, ran).await {
+            return done;
+        }
+    }
 }
 
 async fn daily_on(client: &Object, query: &DailyQuery) -> Result<DailyStatistics, ReadError> {

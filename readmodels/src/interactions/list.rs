@@ -2,7 +2,7 @@
 
 use super::fold::details;
 use super::{Conditions, Filter, Interactions};
-use crate::as_of::{AsOf, ReadError, as_of_on, read};
+use crate::as_of::{AsOf, Attempts, ReadError, as_of_on, within};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use domain::command::Details;
@@ -78,7 +78,14 @@ pub struct Listing {
 
 /// Reads a page. Its cost depends on `limit`, not on how much there is, as long as one of the filters is selective.
 pub async fn list(db: &Database, query: &ListQuery) -> Result<Listing, ReadError> {
-    read(db, async |client| list_on(client, query).await).await
+    let mut attempts = Attempts::new(db);
+    loop {
+        let client = attempts.client().await?;
+        let ran = within(list_on(&client, query)).await;
+        if let Some(done) = attempts.settle(client, ran).await {
+            return done;
+        }
+    }
 }
 
 async fn list_on(client: &Object, query: &ListQuery) -> Result<Listing, ReadError> {

@@ -10,7 +10,7 @@ use testkit::TestDatabase;
 use uuid::Uuid;
 
 const OWNER: &str = "test";
-const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_mins(1);
 
 pub(crate) struct Fixture {
     // Dropped last: dropping it throws everybody out.
