@@ -3,6 +3,7 @@
 //! Writers record batches ([`EventStore::record`]); readers take the watermark ([`EventStore::watermark`]) and then
 //! read what lies below it ([`EventStore::read`]). Every statement of the log's tables is in this crate.
 
+mod browse;
 mod database;
 mod dead_letters;
 mod event;
@@ -12,6 +13,7 @@ mod read;
 mod record;
 mod trouble;
 
+pub use browse::{EventFilter, Found};
 pub use database::{Database, DatabaseOptions};
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
 pub use event::RecordedEvent;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::{CommandId, EventId};
 use serde::Serialize;
 
-const COLUMNS: &str =
+pub(crate) const COLUMNS: &str =
     "position, bucket, project, stream, event_id, command_id, type, schema_version, occurred_at,
        recorded_at, data::text";
 
@@ -125,7 +125,7 @@ impl EventStore {
     }
 }
 
-fn event(row: &tokio_postgres::Row) -> RecordedEvent {
+pub(crate) fn event(row: &tokio_postgres::Row) -> RecordedEvent {
     RecordedEvent {
         position: Position(row.get(0)),
         bucket: row.get(1),

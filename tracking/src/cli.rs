@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, migrate, produce};
+use crate::commands::{config, deadletters, events, migrate, produce};
 
 /// Version and commit, as `--version` prints them after the name.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TRACKING_COMMIT"), ")");
@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Migrate(migrate::Arguments),
     /// Send commands to the queue: from arguments, a file or stdin.
     Produce(produce::Arguments),
+    /// Look into the log: list it, follow it, explain what holds it back.
+    Events(events::Arguments),
+    /// Look into the dead letters: what was not accepted, and why.
+    Deadletters(deadletters::Arguments),
     /// Show the configuration in force, secrets hidden, and all mistakes in it.
     Config(config::Arguments),
 }
@@ -65,21 +69,14 @@ mod tests {
                 command.get_name()
             );
             for argument in command.get_arguments() {
-                let (argument, command) = (argument.get_id(), command.get_name());
-                let help = Cli::command();
                 assert!(
-                    explained(&help, command, argument.as_str()),
-                    "{command} {argument} has no help"
+                    argument.get_help().is_some(),
+                    "{} {} has no help",
+                    command.get_name(),
+                    argument.get_id()
                 );
             }
             commands.extend(command.get_subcommands().cloned());
         }
-    }
-
-    fn explained(root: &clap::Command, command: &str, argument: &str) -> bool {
-        let all = std::iter::once(root).chain(root.get_subcommands());
-        all.filter(|found| found.get_name() == command)
-            .flat_map(clap::Command::get_arguments)
-            .any(|found| found.get_id() == argument && found.get_help().is_some())
     }
 }

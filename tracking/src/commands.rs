@@ -1,6 +1,8 @@
 //! The subcommands, one file each.
 
 pub(crate) mod config;
+pub(crate) mod deadletters;
+pub(crate) mod events;
 pub(crate) mod migrate;
 pub(crate) mod produce;
 mod projector;
@@ -17,6 +19,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Projector => return projector::run(),
         Command::Migrate(arguments) => migrate::run(&arguments, cli.json)?,
         Command::Produce(arguments) => produce::run(arguments, cli.json)?,
+        Command::Events(arguments) => events::run(arguments, cli.json)?,
+        Command::Deadletters(arguments) => deadletters::run(arguments, cli.json)?,
         Command::Config(arguments) => config::run(&arguments, cli.json)?,
     }
     Ok(ExitCode::from(service::exit::DONE))

@@ -7,6 +7,7 @@ mod commands;
 mod connect;
 mod output;
 mod progress;
+mod tool;
 
 use std::process::ExitCode;
 

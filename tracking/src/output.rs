@@ -30,6 +30,27 @@ pub(crate) fn text(text: &str) -> anyhow::Result<()> {
         .context("write the result")
 }
 
+/// `text` on one line of at most `width` characters, printable.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
+    let text = printable(text).replace(['\n', '\t'], " ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// `text` without what would move the cursor or change the terminal: whoever sent it is not to be trusted.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Whether `error` only says that nobody reads the output any more, as in `tracking … | head -1`.
 pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     let io = error
@@ -69,6 +90,13 @@ mod tests {
             ["übung".to_owned(), "2".to_owned()],
         ];
         assert_eq!(aligned(&["NAME", "N"], &rows), "NAME   N\na      1\nübung  2\n");
+    }
+
+    #[test]
+    fn what_a_sender_wrote_does_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\r\nb"), "a\u{fffd}[2J\u{fffd}\nb");
+        assert_eq!(shortened("ab\ncdéf", 5), "ab c…");
+        assert_eq!(shortened("ab\ncd", 5), "ab cd");
     }
 
     #[test]
