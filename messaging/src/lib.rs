@@ -15,5 +15,5 @@ pub mod pulsar;
 pub use message::{Coordinates, Delivery, Envelope, OutgoingMessage, Receipt, properties};
 pub use queue::{
     Backlog, CommandSource, MessageSink, Queue, QueueError, Sending, Settler, SourceEvent, SourceOptions,
-    Topics,
+    Topics, send_all,
 };

@@ -2,7 +2,9 @@
 
 use crate::{Delivery, OutgoingMessage, Receipt};
 use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,4 +144,23 @@ pub trait Queue: Send + Sync {
 
     /// Whether the broker answers, within a second or two.
     fn ping(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+}
+
+/// Receipts that [`send_all`] waits for at once; below what a sink lets be under way.
+const SEND_AHEAD: usize = 256;
+
+/// Sends all of these, in order, and waits until the broker has stored every one.
+pub async fn send_all(
+    sink: &dyn MessageSink,
+    messages: impl IntoIterator<Item = OutgoingMessage>,
+) -> Result<(), QueueError> {
+    let mut under_way = FuturesUnordered::new();
+    for message in messages {
+        if under_way.len() == SEND_AHEAD {
+            under_way.next().await.transpose()?;
+        }
+        under_way.push(sink.send(message).await?);
+    }
+    while under_way.next().await.transpose()?.is_some() {}
+    Ok(())
 }

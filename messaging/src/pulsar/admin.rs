@@ -38,13 +38,20 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// The broker's own words.
+    /// The broker's own words; of an answer that is a page for people, nothing.
     pub(super) fn reason(&self) -> String {
-        self.json()
+        let told = self
+            .json()
             .get("reason")
             .and_then(Value::as_str)
-            .unwrap_or(&self.body)
-            .to_owned()
+            .map(str::to_owned);
+        told.unwrap_or_else(|| {
+            if self.body.starts_with('<') {
+                String::new()
+            } else {
+                self.body.clone()
+            }
+        })
     }
 }
 
@@ -190,5 +197,103 @@ impl Admin {
                 )
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// Gives these answers, one after the other, and then what was asked.
+    fn server(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            answers
+                .into_iter()
+                .map(|answer| {
+                    let mut stream = listener.accept().unwrap().0;
+                    let mut request = vec![0; 4096];
+                    let mut length = 0;
+                    while !request[..length].windows(4).any(|end| end == b"\r\n\r\n") {
+                        length += stream.read(&mut request[length..]).unwrap();
+                    }
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    String::from_utf8_lossy(&request[..length]).into_owned()
+                })
+                .collect()
+        });
+        (address, asked)
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn rights_that_lack_are_told_with_the_remedy() {
+        let page = "<html>Error 401</html>";
+        let (address, asked) = server(vec![
+            answer("401 Unauthorized", "", page),
+            answer("403 Forbidden", "", r#"{"reason":"not you"}"#),
+        ]);
+        let admin = Admin::new(&address, Some("secret"));
+        for words in ["401", "not you"] {
+            let error = admin
+                .get("make the topic", "persistent".into())
+                .await
+                .unwrap_err();
+            assert!(!error.is_transient());
+            for part in ["make the topic", words, "PULSAR_ADMIN_URL", "--skip-topics"] {
+                assert!(error.to_string().contains(part), "{part}: {error}");
+            }
+            assert!(
+                !error.to_string().contains("html") && !error.to_string().contains("secret"),
+                "{error}"
+            );
+        }
+        assert!(
+            asked.join().unwrap()[0]
+                .to_lowercase()
+                .contains("authorization: bearer secret")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_put_stays_a_put_when_it_is_sent_on_to_the_owner() {
+        let (owner, asked_owner) = server(vec![answer("204 No Content", "", "")]);
+        let to = format!("location: {owner}/admin/v2/persistent/a/b/c\r\n");
+        let (address, _) = server(vec![answer("307 Temporary Redirect", &to, "")]);
+        let admin = Admin::new(&address, None);
+        let answer = admin
+            .put("make the topic", "persistent/a/b/c".into(), None)
+            .await
+            .unwrap();
+        assert!(answer.status.is_success());
+        assert!(asked_owner.join().unwrap()[0].starts_with("PUT /admin/v2/persistent/a/b/c "));
+    }
+
+    #[tokio::test]
+    async fn an_api_in_trouble_may_be_asked_again() {
+        let (address, _) = server(vec![answer("503 Service Unavailable", "", "starting")]);
+        let error = Admin::new(&address, None)
+            .get("read the backlog", "x".into())
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_transient() && error.to_string().contains("starting"),
+            "{error}"
+        );
+        let error = Admin::new("http://127.0.0.1:1", None)
+            .get("read the backlog", "x".into())
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_transient() && error.to_string().contains("PULSAR_ADMIN_URL"),
+            "{error}"
+        );
     }
 }

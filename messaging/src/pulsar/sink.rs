@@ -3,6 +3,7 @@
 use super::PulsarQueue;
 use super::admin::Admin;
 use super::errors::{of_client, unavailable};
+use super::lookup::Service;
 use super::names::TopicName;
 use super::topics::require_topic;
 use crate::{MessageSink, OutgoingMessage, QueueError, Sending};
@@ -42,8 +43,7 @@ pub(super) struct PulsarSink {
 }
 
 struct Inner {
-    url: String,
-    token: Option<String>,
+    service: Service,
     topic: TopicName,
     admin: Arc<Admin>,
     producer: Mutex<Option<Life>>,
@@ -62,11 +62,8 @@ struct Life {
 impl PulsarSink {
     /// A sink for the topic, which must exist. The producer is made at once.
     pub(super) async fn open(queue: &PulsarQueue, topic: &str) -> Result<Self, QueueError> {
-        // Checked here, so that a bad address is not tried again and again.
-        let service = queue.service()?;
         let inner = Inner {
-            url: service.url.to_string(),
-            token: service.token,
+            service: queue.service()?,
             topic: TopicName::parse(topic)?,
             admin: queue.admin.clone(),
             producer: Mutex::new(None),
@@ -83,9 +80,11 @@ impl PulsarSink {
 
 impl Inner {
     async fn open(&self, number: u64) -> Result<Life, QueueError> {
+        // The client calls every failure to connect by one name; here it has its own.
+        self.service.connect().await?;
         require_topic(&self.admin, &self.topic).await?;
         let opening = async {
-            let mut builder = Pulsar::builder(&self.url, TokioExecutor)
+            let mut builder = Pulsar::builder(self.service.url.as_str(), TokioExecutor)
                 .with_connection_retry_options(ConnectionRetryOptions {
                     max_retries: 2,
                     connection_timeout: Duration::from_secs(5),
@@ -98,7 +97,7 @@ impl Inner {
                     max_retries: Some(20),
                 })
                 .with_outbound_channel_size(UNDER_WAY);
-            if let Some(token) = &self.token {
+            if let Some(token) = &self.service.token {
                 builder = builder.with_auth(Authentication {
                     name: "token".into(),
                     data: token.as_bytes().to_vec(),

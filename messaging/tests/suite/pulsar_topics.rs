@@ -266,3 +266,23 @@ async fn a_message_above_the_brokers_limit_is_refused_and_harms_no_other() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_told_with_its_address() {
+    let deployment = Deployment::bare(0).await;
+    let mut options_ = deployment.options();
+    options_.url = "pulsar://127.0.0.1:1".into();
+    let queue = PulsarQueue::new(options_);
+    let errors = [
+        queue.command_sink().await.err(),
+        queue.commands(options()).await.err(),
+        queue.ping().await.err(),
+    ];
+    for error in errors {
+        let error = error.expect("nobody listens");
+        assert!(
+            error.is_transient() && error.to_string().contains("pulsar://127.0.0.1:1"),
+            "{error}"
+        );
+    }
+}
