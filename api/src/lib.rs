@@ -7,6 +7,7 @@
 mod cursor;
 mod metrics;
 mod params;
+mod position;
 mod problem;
 mod publish;
 mod readiness;
@@ -32,6 +33,8 @@ pub struct Options {
     pub drain_delay: Duration,
     /// How long the queue may take to store a command.
     pub publish_timeout: Duration,
+    /// How long a read waits for the position that its caller wants to see.
+    pub position_timeout: Duration,
 }
 
 impl Options {
@@ -41,6 +44,7 @@ impl Options {
             database,
             drain_delay: Duration::from_secs(3),
             publish_timeout: Duration::from_secs(10),
+            position_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -58,6 +62,7 @@ pub fn start(process: &Process, listener: TcpListener, options: Options) -> anyh
     let publisher = Publisher::new(process, options.publish_timeout);
     readiness::watch_database(process, options.database.clone());
     let state = routes::State {
+        waiting_room: position::WaitingRoom::new(options.database.clone(), options.position_timeout),
         database: options.database,
         publisher: publisher.clone(),
     };

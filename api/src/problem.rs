@@ -4,8 +4,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use domain::{Code, CommandId, FieldError, Rejection};
-use eventstore::Trouble;
-use readmodels::ReadError;
+use eventstore::{Position, Trouble};
+use readmodels::{AsOf, ReadError};
 use serde::Serialize;
 use std::fmt;
 
@@ -31,6 +31,9 @@ struct Body {
     /// Under which id to send the command again.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<CommandId>,
+    /// How far behind the read models are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ms: Option<i64>,
     #[serde(skip)]
     allow: Option<&'static str>,
 }
@@ -69,6 +72,7 @@ impl Problem {
             errors: Vec::new(),
             hint: None,
             id: None,
+            lag_ms: None,
             allow: None,
         }))
     }
@@ -113,6 +117,17 @@ impl Problem {
     pub(crate) fn with_id(mut self, id: CommandId) -> Self {
         self.0.id = Some(id);
         self
+    }
+
+    /// The read models have not come as far as the caller wants to see.
+    pub(crate) fn behind(wanted: Position, as_of: AsOf) -> Self {
+        let detail = format!(
+            "the read models are at position {}, not yet at {wanted}",
+            as_of.position
+        );
+        let mut problem = Self::unavailable("behind", detail);
+        problem.0.lag_ms = Some(as_of.lag_ms);
+        problem
     }
 
     /// No such resource.

@@ -4,6 +4,7 @@ mod interactions_create;
 mod interactions_list;
 mod stats_daily;
 
+use crate::position::WaitingRoom;
 use crate::problem::Problem;
 use crate::publish::Publisher;
 use actix_web::{HttpResponse, Resource, web};
@@ -17,6 +18,7 @@ use serde::Serialize;
 pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) publisher: Publisher,
+    pub(crate) waiting_room: WaitingRoom,
 }
 
 /// The header that says what an answer holds at least.

@@ -7,7 +7,8 @@ use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::{CommandId, EventId, Money};
 use eventstore::Position;
-use readmodels::interactions::{Interaction, ListQuery, Listing, Order, list};
+use readmodels::Projection as _;
+use readmodels::interactions::{Interaction, Interactions, ListQuery, Listing, Order, list};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -16,6 +17,7 @@ const MAX_LIMIT: u16 = 1000;
 
 pub(super) async fn get(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let query = read(request.query_string())?;
+    state.waiting_room.wait(&request, &[Interactions.id()]).await?;
     let listing = list(&state.database, &query).await?;
     Ok(answer(listing.as_of, &Answer::of(&listing, &query)))
 }

@@ -5,7 +5,9 @@ use crate::params::Params;
 use crate::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use readmodels::daily_stats::{DailyCount, DailyQuery, GroupBy, Timezone, daily, start_of_day};
+use readmodels::Projection as _;
+use readmodels::daily_stats::{DailyCount, DailyQuery, DailyStats, GroupBy, Timezone, daily, start_of_day};
+use readmodels::interactions::Interactions;
 use serde::Serialize;
 
 /// The default range, today included.
@@ -13,6 +15,11 @@ const DEFAULT_DAYS: u64 = 30;
 
 pub(super) async fn get(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let query = read(request.query_string(), service::clock::now())?;
+    // Counts come from either, by what is asked for.
+    state
+        .waiting_room
+        .wait(&request, &[DailyStats.id(), Interactions.id()])
+        .await?;
     let statistics = daily(&state.database, &query).await?;
     let meta = Meta::new(statistics.as_of, Some(query.timezone.name()));
     let data = statistics.rows.iter().map(Row::of).collect();

@@ -66,7 +66,7 @@ impl Running {
     /// With a migrated database, empty views and a queue that works.
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::create().await;
-        let mut running = Self::on(database.url()).await;
+        let mut running = Self::on(database.url());
         running.database = Some(database);
         eventstore::migrate(&running.db, None).await.unwrap();
         for projection in readmodels::all() {
@@ -77,12 +77,12 @@ impl Running {
         running
     }
 
-    /// On whatever there is behind a URL; commands are taken.
-    pub(crate) async fn on(url: &str) -> Self {
-        Self::with(url, Duration::ZERO).await
+    /// On whatever there is behind a URL; commands are taken. Must be called on a runtime.
+    pub(crate) fn on(url: &str) -> Self {
+        Self::with(url, Duration::ZERO)
     }
 
-    pub(crate) async fn with(url: &str, drain_delay: Duration) -> Self {
+    pub(crate) fn with(url: &str, drain_delay: Duration) -> Self {
         let db = Database::new(&DatabaseOptions::new(url, 4, "test")).unwrap();
         let process = Process::new(settings::Lifecycle {
             shutdown_grace: Duration::from_secs(10),
@@ -94,6 +94,7 @@ impl Running {
         let options = api::Options {
             drain_delay,
             publish_timeout: Duration::from_millis(300),
+            position_timeout: Duration::from_secs(2),
             ..api::Options::new(db.clone())
         };
         let api = api::start(&process, listener, options).unwrap();
@@ -160,9 +161,19 @@ impl Running {
 
     /// Records commands and folds them, as worker and projector do.
     pub(crate) async fn record(&self, commands: &[Value]) {
-        let store = EventStore::new(self.db.clone());
+        self.record_only(commands).await;
+        self.fold().await;
+    }
+
+    /// Records commands, as a worker does.
+    pub(crate) async fn record_only(&self, commands: &[Value]) {
         let items: Vec<Item> = commands.iter().map(item).collect();
-        store.record(&items).await.unwrap();
+        EventStore::new(self.db.clone()).record(&items).await.unwrap();
+    }
+
+    /// Folds what is there, as a projector does.
+    pub(crate) async fn fold(&self) {
+        let store = EventStore::new(self.db.clone());
         let buckets: Vec<i16> = (0..BUCKETS).collect();
         let ttl = Duration::from_mins(1);
         for projection in readmodels::all() {

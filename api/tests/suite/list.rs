@@ -164,3 +164,26 @@ async fn mistakes_are_told_all_at_once() {
         "{problem}"
     );
 }
+
+#[tokio::test]
+async fn a_read_waits_for_the_position_that_its_caller_wants_to_see() {
+    let running = Running::start().await;
+    running.record_only(&[command(1)]).await;
+    let get = async |path: &str, position: &str| {
+        running
+            .request("GET", path, &[("tracking-min-position", position)], Vec::new())
+            .await
+    };
+    for path in ["/tracking/interactions", "/tracking/stats/daily"] {
+        assert_eq!(get(path, "0").await.status, 200);
+        let problem = get(path, "1").await.problem(503, "behind");
+        assert!(0 < problem["lag_ms"].as_i64().unwrap(), "{problem}");
+        get(path, "soon").await.problem(400, "invalid_parameter");
+    }
+    let fold = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        running.fold().await;
+    };
+    let (answer, ()) = futures::join!(get("/tracking/interactions", "1"), fold);
+    assert_eq!(answer.json()["data"].as_array().unwrap().len(), 1);
+}

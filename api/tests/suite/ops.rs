@@ -69,7 +69,7 @@ async fn metrics_count_routes_not_paths() {
 #[tokio::test]
 async fn views_that_no_projector_has_made_are_not_ready() {
     let database = TestDatabase::create().await;
-    let running = Running::on(database.url()).await;
+    let running = Running::on(database.url());
     running
         .get("/tracking/interactions")
         .await
@@ -112,7 +112,7 @@ async fn readiness_follows_the_queue() {
 #[tokio::test]
 async fn a_database_that_goes_away_is_a_503_and_one_that_comes_back_is_used() {
     let server = Postgres::start_with(&["fsync=off"]).await;
-    let running = Running::on(&server.url("postgres")).await;
+    let running = Running::on(&server.url("postgres"));
     eventstore::migrate(&running.db, None).await.unwrap();
     for projection in readmodels::all() {
         readmodels::install(&running.db, projection.id(), projection.schema())
@@ -146,7 +146,7 @@ async fn a_database_that_goes_away_is_a_503_and_one_that_comes_back_is_used() {
 #[tokio::test]
 async fn a_stop_is_announced_before_requests_are_refused() {
     let database = TestDatabase::create().await;
-    let running = Running::with(database.url(), Duration::from_millis(1500)).await;
+    let running = Running::with(database.url(), Duration::from_millis(1500));
     let stop = running.process.clone();
     stop.stopping.cancel();
     assert_eq!(

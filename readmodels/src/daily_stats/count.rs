@@ -130,6 +130,11 @@ const COUNTERS: Source = Source {
     sum: "sum(count)::bigint",
 };
 
+const TOTALS: Source = Source {
+    table: "readmodels.daily_totals_v1",
+    ..COUNTERS
+};
+
 const ROWS: Source = Source {
     projection: Interactions::ID,
     table: "readmodels.interactions_v1",
@@ -138,16 +143,20 @@ const ROWS: Source = Source {
 };
 
 impl Source {
-    /// The counters, unless they do not know what is asked for or the range cuts through one of them.
+    /// The smallest that knows what is asked for; the rows where the range cuts through a counter.
     fn of(query: &DailyQuery, days: &Calendar) -> Self {
+        let (filter, by) = (&query.filter, query.group_by);
         let aligned =
             |time: &DateTime<Utc>| time.timestamp() % GRAIN == 0 && time.timestamp_subsec_nanos() == 0;
-        let known =
-            query.filter.user_id.is_none() && query.filter.target_id.is_none() && !query.group_by.target_id;
-        if known && aligned(&query.to) && days.begins.iter().all(aligned) {
+        let exact = filter.user_id.is_some() || filter.target_id.is_some() || by.target_id;
+        let fine =
+            filter.campaign_id.is_some() || filter.partner_id.is_some() || by.campaign_id || by.partner_id;
+        if exact || !aligned(&query.to) || !days.begins.iter().all(aligned) {
+            ROWS
+        } else if fine {
             COUNTERS
         } else {
-            ROWS
+            TOTALS
         }
     }
 

@@ -18,3 +18,19 @@ create table if not exists readmodels.daily_stats_v1 (
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_scale_factor = 0.05
 );
+create index if not exists daily_stats_v1_campaign on readmodels.daily_stats_v1 (campaign_id, quarter);
+create index if not exists daily_stats_v1_partner on readmodels.daily_stats_v1 (partner_id, quarter);
+
+-- The same without campaigns and partners, of which there may be thousands: a month by kind is read in a few ms.
+create table if not exists readmodels.daily_totals_v1 (
+    quarter     timestamptz not null,
+    shard       smallint    not null,
+    project     text        not null,
+    interaction text        not null,
+    count       bigint      not null,
+    primary key (quarter, project, interaction, shard)
+) with (
+    fillfactor = 70,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.05
+);

@@ -116,7 +116,7 @@ impl Fixture {
     /// Empties the views and takes their checkpoints back.
     pub(crate) async fn reset(&self) {
         self.sql(
-            "truncate readmodels.interactions_v1, readmodels.daily_stats_v1; \
+            "truncate readmodels.interactions_v1, readmodels.daily_stats_v1, readmodels.daily_totals_v1; \
              update projections.bucket set checkpoint = 0",
         )
         .await;

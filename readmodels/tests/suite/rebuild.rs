@@ -2,7 +2,11 @@
 
 use crate::fixture::{Fixture, commands};
 
-const TABLES: [&str; 2] = ["readmodels.interactions_v1", "readmodels.daily_stats_v1"];
+const TABLES: [&str; 3] = [
+    "readmodels.interactions_v1",
+    "readmodels.daily_stats_v1",
+    "readmodels.daily_totals_v1",
+];
 
 #[tokio::test]
 async fn rebuilding_gives_the_same_rows_whatever_the_pages() {
