@@ -45,13 +45,11 @@ pub enum ReadError {
 /// Longest time for the statements of one read.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The active version, its buckets and the lowest of their checkpoints. The height of the log is read after the
-/// checkpoints, so that a view that seems to have reached it has.
-const REACHED: &str = "select p.version, count(b.bucket), min(b.checkpoint) \
+/// The active version, its buckets, the lowest of their checkpoints, and the height of the log. The height is read by
+/// a volatile function after the statement's snapshot of the checkpoints: a view that seems to have reached it has.
+const REACHED: &str = "select p.version, count(b.bucket), min(b.checkpoint), eventstore.allocated() \
     from projections.projection p left join projections.bucket b on b.name = p.name and b.version = p.version \
     where p.name = $1 and p.active group by p.version";
-
-const ALLOCATED: &str = "select eventstore.allocated()";
 
 /// Bucket by bucket, since the checkpoint of a quiet bucket stays behind without anything to be folded in it.
 const OLDEST_NOT_FOLDED: &str = "select (extract(epoch from clock_timestamp() - min(e.recorded_at)) * 1000)::bigint \
@@ -95,9 +93,7 @@ pub(crate) async fn as_of_on(client: &Object, id: ProjectionId) -> Result<AsOf, 
             "{buckets} of its {BUCKETS} buckets are set up"
         )));
     }
-    let reached: i64 = row.get(2);
-    let statement = client.prepare_cached(ALLOCATED).await.map_err(failed)?;
-    let height: i64 = client.query_one(&statement, &[]).await.map_err(failed)?.get(0);
+    let (reached, height): (i64, i64) = (row.get(2), row.get(3));
     let lag_ms = if reached < height {
         let statement = client.prepare_cached(OLDEST_NOT_FOLDED).await.map_err(failed)?;
         let lag: Option<i64> = client
