@@ -11,7 +11,9 @@ mod migrate;
 mod position;
 mod read;
 mod record;
+mod rights;
 mod trouble;
+pub mod verify;
 
 pub use browse::{EventFilter, Found};
 pub use database::{Database, DatabaseOptions};
@@ -21,6 +23,7 @@ pub use migrate::{check_schema, migrate};
 pub use position::Position;
 pub use read::WatermarkHolder;
 pub use record::{Content, Item, Origin, Outcome};
+pub use rights::{GRANT, Rights, check_rights};
 pub use trouble::{StoreError, Trouble};
 
 /// The log. Cheap to clone.

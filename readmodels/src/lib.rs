@@ -9,6 +9,7 @@ pub mod daily_stats;
 pub mod interactions;
 mod page;
 mod projection;
+pub mod verify;
 
 pub use as_of::{AsOf, ReadError, as_of};
 pub use page::{Advance, PageError, commit_page};

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{config, deadletters, events, migrate, produce};
+use crate::commands::{config, deadletters, events, migrate, produce, verify};
 
 /// Version and commit, as `--version` prints them after the name.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TRACKING_COMMIT"), ")");
@@ -32,6 +32,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take commands over HTTP and answer queries.
+    Api,
     /// Take commands from the queue and record them.
     Worker,
     /// Fold the log into read models and publish it.
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Events(events::Arguments),
     /// Look into the dead letters: what was not accepted, and why.
     Deadletters(deadletters::Arguments),
+    /// Check the log, the dedup table, the dead letters and the views against each other.
+    Verify(verify::Arguments),
     /// Show the configuration in force, secrets hidden, and all mistakes in it.
     Config(config::Arguments),
 }

@@ -1,22 +1,23 @@
 //! Connections of the roles and tools: made from the settings, waited for at start, explained when they fail.
 
-use eventstore::{Database, DatabaseOptions, EventStore, StoreError, Trouble, check_schema};
+use eventstore::{
+    Database, DatabaseOptions, EventStore, GRANT, Rights, StoreError, Trouble, check_rights, check_schema,
+};
 use messaging::pulsar::{PulsarOptions, PulsarQueue};
 use messaging::{Queue, QueueError, Topics};
 use service::lifecycle::StartupError;
-use service::{ExitError, Process, Settings, settings};
+use service::{ExitError, Process, Role, Settings, settings};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The store, for a tool that does not wait: one attempt, and a message that says what to do.
-pub(crate) async fn store(settings: &Settings) -> anyhow::Result<EventStore> {
+/// The store, for a tool that does not wait: one attempt, and a message that says what to do. No statement may take
+/// longer than `statement`.
+pub(crate) async fn store(settings: &Settings, statement: Duration) -> anyhow::Result<EventStore> {
     let database = settings.database()?;
-    let db = open(
-        settings,
-        database.url.expose(),
-        database.pool_size.min(4),
-        "DATABASE_URL",
-    )?;
-    check_schema(&db)
+    let mut options = options(settings, database.url.expose(), database.pool_size.min(4));
+    options.statement_timeout = statement;
+    let db = pool(&options, "DATABASE_URL")?;
+    usable(&db, Rights::Read)
         .await
         .map_err(|error| ExitError::failed(format!("{error}; see DATABASE_URL")))?;
     Ok(EventStore::new(db))
@@ -31,14 +32,32 @@ pub(crate) async fn store_at_startup(process: &Process, settings: &Settings) -> 
         database.pool_size,
         "DATABASE_URL",
     )?;
+    let rights = match settings.role {
+        Role::Worker => Rights::Record,
+        Role::Projector => Rights::Project,
+        _ => Rights::Read,
+    };
+    let check = || async { usable(&db, rights).await.map_err(store_error) };
     process
-        .retry_at_startup("database", "DATABASE_URL", || check(&db))
+        .retry_at_startup("database", "DATABASE_URL", check)
         .await?;
     Ok(EventStore::new(db))
 }
 
-async fn check(db: &Database) -> Result<(), StartupError> {
-    check_schema(db).await.map_err(store_error)
+/// Whether the schema is one that this release works on, and the role may do what it must.
+async fn usable(db: &Database, rights: Rights) -> Result<(), StoreError> {
+    let checked = match check_schema(db).await {
+        Ok(()) => check_rights(db, rights).await,
+        Err(error) => Err(error),
+    };
+    checked.map_err(|error| match error.sqlstate.as_deref() {
+        // The schema itself may not be looked into.
+        Some("42501") => StoreError {
+            message: format!("{}: {GRANT}", error.message),
+            ..error
+        },
+        _ => error,
+    })
 }
 
 /// A pool for `url`, which `variable` names.
@@ -48,8 +67,27 @@ pub(crate) fn open(
     pool_size: usize,
     variable: &str,
 ) -> anyhow::Result<Database> {
-    let options = DatabaseOptions::new(url, pool_size, format!("tracking {}", settings.role));
-    Database::new(&options).map_err(|error| ExitError::usage(format!("{variable}: {}", error.message)).into())
+    pool(&options(settings, url, pool_size), variable)
+}
+
+/// The same for reading alone: a replica will do.
+pub(crate) fn open_read(
+    settings: &Settings,
+    url: &str,
+    pool_size: usize,
+    variable: &str,
+) -> anyhow::Result<Database> {
+    let mut options = options(settings, url, pool_size);
+    options.read_only = true;
+    pool(&options, variable)
+}
+
+fn options(settings: &Settings, url: &str, pool_size: usize) -> DatabaseOptions {
+    DatabaseOptions::new(url, pool_size, format!("tracking {}", settings.role))
+}
+
+fn pool(options: &DatabaseOptions, variable: &str) -> anyhow::Result<Database> {
+    Database::new(options).map_err(|error| ExitError::usage(format!("{variable}: {}", error.message)).into())
 }
 
 fn store_error(error: StoreError) -> StartupError {
