@@ -159,7 +159,8 @@ pub async fn send_all(
         if under_way.len() == SEND_AHEAD {
             under_way.next().await.transpose()?;
         }
-        under_way.push(sink.send(message).await?);
+        let sending = sink.send(message).await?;
+        under_way.push(sending);
     }
     while under_way.next().await.transpose()?.is_some() {}
     Ok(())

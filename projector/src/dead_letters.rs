@@ -1,8 +1,7 @@
 //! Copies dead letters to their topic, once each unless the process dies in between.
 
 use eventstore::{DeadLetter, EventStore};
-use futures::future::try_join_all;
-use messaging::{MessageSink, OutgoingMessage, QueueError, properties};
+use messaging::{MessageSink, OutgoingMessage, QueueError, properties, send_all};
 use service::backoff::Backoff;
 use service::health::Condition;
 use service::{Heartbeat, Process};
@@ -65,13 +64,7 @@ impl Publisher {
 
     /// Within the time that a session may sit in a transaction.
     async fn send(&self, letters: Vec<DeadLetter>) -> Result<(), QueueError> {
-        let send = async {
-            let mut sending = Vec::with_capacity(letters.len());
-            for letter in letters {
-                sending.push(self.sink.send(message(letter)).await?);
-            }
-            try_join_all(sending).await
-        };
+        let send = send_all(self.sink.as_ref(), letters.into_iter().map(message));
         let unavailable = |_| QueueError::Unavailable {
             action: "publish dead letters",
             reason: "no receipt within 4 seconds".to_owned(),

@@ -16,7 +16,7 @@ use eventstore::EventStore;
 use messaging::MessageSink;
 use readmodels::{Projection, install};
 use runner::Runner;
-use service::Process;
+use service::{Process, StartupError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,20 @@ pub async fn start(
         process.spawn_with_heartbeat("dead_letter_publisher", STALLED, |beat| letters.run(beat));
     }
     for projection in &projections {
-        install(store.database(), projection.id(), projection.schema()).await?;
+        let attempt = || async {
+            install(store.database(), projection.id(), projection.schema())
+                .await
+                .map_err(|error| {
+                    if error.is_transient() {
+                        StartupError::NotReady(error.into())
+                    } else {
+                        StartupError::Permanent(error.into())
+                    }
+                })
+        };
+        process
+            .retry_at_startup("read_models", "DATABASE_URL", attempt)
+            .await?;
     }
     let metrics = metrics::Metrics::new(&process.registry)?;
     let (watermark, heights) = watermark::Poller::new(process, store.clone(), &metrics);

@@ -6,8 +6,8 @@
 
 use chrono::SecondsFormat;
 use eventstore::RecordedEvent;
-use futures::future::{BoxFuture, try_join_all};
-use messaging::{MessageSink, OutgoingMessage, QueueError};
+use futures::future::BoxFuture;
+use messaging::{MessageSink, OutgoingMessage, QueueError, send_all};
 use readmodels::{ApplyError, Folded, Projection, ProjectionId, ViewTx};
 
 /// The projection; its view has no tables.
@@ -32,12 +32,7 @@ impl Projection for Publisher {
 
 /// Sends a page, in order, and waits until the broker has stored all of it.
 pub(crate) async fn publish(sink: &dyn MessageSink, events: &[RecordedEvent]) -> Result<(), QueueError> {
-    let mut sending = Vec::with_capacity(events.len());
-    for event in events {
-        sending.push(sink.send(message(event)).await?);
-    }
-    try_join_all(sending).await?;
-    Ok(())
+    send_all(sink, events.iter().map(message)).await
 }
 
 fn message(event: &RecordedEvent) -> OutgoingMessage {

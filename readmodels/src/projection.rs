@@ -114,6 +114,16 @@ pub async fn install(db: &Database, id: ProjectionId, schema: &str) -> Result<()
     tx.batch_execute("select pg_advisory_xact_lock(29541, 2)")
         .await
         .map_err(failed)?;
+    // Statements that make tables lock them even when there is nothing to make, against folds that run.
+    let installed = "select exists (select from projections.projection where name = $1 and version = $2)";
+    if tx
+        .query_one(installed, &[&id.name, &id.version])
+        .await
+        .map_err(failed)?
+        .get(0)
+    {
+        return Ok(());
+    }
     tx.batch_execute(schema).await.map_err(failed)?;
     tx.execute(
         "insert into projections.projection (name, version, active)

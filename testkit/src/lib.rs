@@ -15,6 +15,7 @@ mod process;
 mod proxy;
 mod pulsar;
 mod script;
+mod sender;
 mod tempdir;
 
 pub use admin::PulsarAdmin;
@@ -25,3 +26,4 @@ pub use postgres::Postgres;
 pub use process::{Process, Signal};
 pub use proxy::TcpProxy;
 pub use pulsar::{PulsarServer, TestNamespace};
+pub use sender::Sender;

@@ -1,7 +1,7 @@
 //! Takes deliveries and hands them to the lanes: equal keys to the same lane, in order.
 
 use crate::Options;
-use crate::lane::{Lane, Work};
+use crate::lane::{Lane, Work, patience};
 use crate::metrics::Metrics;
 use anyhow::Context as _;
 use eventstore::EventStore;
@@ -35,6 +35,8 @@ pub(crate) struct Intake {
     budget: Arc<Semaphore>,
     permits: usize,
     stopping: CancellationToken,
+    /// How long a drain may wait for a database that is away.
+    patience: Duration,
     condition: Condition,
     metrics: Metrics,
 }
@@ -63,6 +65,7 @@ impl Intake {
             budget: Arc::new(Semaphore::new(permits)),
             permits,
             stopping: process.stopping.clone(),
+            patience: patience(process),
             condition: process.health.condition("queue"),
             metrics,
             source,
@@ -120,7 +123,7 @@ impl Intake {
                 // What waits here must reach its lanes first: it may hold all of the budget.
                 self.send(&mut chunks, beat).await?;
                 let acquire = Arc::clone(&self.budget).acquire_many_owned(permits);
-                let Some(permit) = until_abandoned(&self.stopping, acquire, beat).await else {
+                let Some(permit) = until_abandoned(&self.stopping, self.patience, acquire, beat).await else {
                     return Ok(());
                 };
                 permit.context("the budget is never closed")?
@@ -141,8 +144,10 @@ impl Intake {
                 continue;
             }
             let send = lane.send(std::mem::take(chunk));
-            match until_abandoned(&self.stopping, send, beat).await {
+            match until_abandoned(&self.stopping, self.patience, send, beat).await {
                 Some(Ok(())) | None => {}
+                // A lane that gave up on a database that is away, while the process stops.
+                Some(Err(_)) if self.stopping.is_cancelled() => {}
                 Some(Err(_)) => anyhow::bail!("a lane ended"),
             }
         }
@@ -172,18 +177,25 @@ impl Intake {
     }
 }
 
-/// Waits, alive, for as long as the database takes; gives up when the process stops: what was not handed on stays with
-/// the queue.
+/// Waits, alive, for as long as the database takes. When the process stops, a chunk that was begun is still handed out
+/// whole, since an entry of which only a part is recorded comes again; after `patience` what is left stays with the
+/// queue.
 async fn until_abandoned<T>(
     stopping: &CancellationToken,
+    patience: Duration,
     wait: impl Future<Output = T>,
     beat: &Heartbeat,
 ) -> Option<T> {
     let mut wait = std::pin::pin!(wait);
+    let abandoned = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(patience).await;
+    };
+    let mut abandoned = std::pin::pin!(abandoned);
     loop {
         tokio::select! {
             done = &mut wait => return Some(done),
-            () = stopping.cancelled() => return None,
+            () = &mut abandoned => return None,
             () = tokio::time::sleep(BEAT) => beat.beat(),
         }
     }

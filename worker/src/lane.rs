@@ -14,6 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// How long a drain may wait for a database that is away: half of the grace, the rest is for acknowledging and leaving.
+pub(crate) fn patience(process: &Process) -> Duration {
+    process.limits.shutdown_grace / 2
+}
+
 /// A message on its way, and its share of the memory.
 pub(crate) struct Work {
     pub(crate) delivery: Delivery,
@@ -49,8 +54,6 @@ impl Lane {
         options: Options,
         metrics: Metrics,
     ) -> Self {
-        // Half of the grace: the rest is for acknowledging and leaving.
-        let patience = process.limits.shutdown_grace / 2;
         let condition = process.health.condition("database");
         condition.ready();
         Self {
@@ -60,7 +63,7 @@ impl Lane {
             metrics,
             condition,
             stopping: process.stopping.clone(),
-            patience,
+            patience: patience(process),
         }
     }
 

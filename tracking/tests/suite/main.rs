@@ -2,6 +2,10 @@
 
 mod command_line;
 mod config;
+mod lifecycle;
+mod senders;
+mod system;
+mod under_fire;
 
 use std::process::{Command, Output};
 
