@@ -3,6 +3,7 @@
 mod command_line;
 mod config;
 mod lifecycle;
+mod operators;
 mod senders;
 mod system;
 mod under_fire;
