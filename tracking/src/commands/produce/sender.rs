@@ -115,3 +115,81 @@ impl Sender {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+    use messaging::Sending;
+    use std::sync::Mutex;
+
+    /// Says of each attempt in turn whether its receipt comes; keeps what was attempted.
+    struct Fickle {
+        outcomes: Mutex<Vec<Result<(), bool>>>,
+        attempted: Mutex<Vec<Vec<u8>>>,
+    }
+
+    impl MessageSink for Fickle {
+        fn send(&self, message: OutgoingMessage) -> BoxFuture<'_, Result<Sending, QueueError>> {
+            self.attempted.lock().unwrap().push(message.payload);
+            let mut outcomes = self.outcomes.lock().unwrap();
+            let outcome = if outcomes.len() > 1 {
+                outcomes.remove(0)
+            } else {
+                outcomes[0]
+            };
+            let result = outcome.map_err(|transient| {
+                let (action, reason) = ("send", "no receipt".to_owned());
+                if transient {
+                    QueueError::Unavailable { action, reason }
+                } else {
+                    QueueError::Refused { action, reason }
+                }
+            });
+            let sending: Sending = std::future::ready(result).boxed();
+            std::future::ready(Ok(sending)).boxed()
+        }
+    }
+
+    /// Sends five; gives sent, failed, whether it went on to the end, and all attempts.
+    async fn send_five(outcomes: Vec<Result<(), bool>>) -> (u64, u64, bool, String) {
+        let sink = Arc::new(Fickle {
+            outcomes: Mutex::new(outcomes),
+            attempted: Mutex::default(),
+        });
+        let mut sender = Sender::new(sink.clone(), Duration::from_millis(300), CancellationToken::new());
+        for n in b'0'..b'5' {
+            let message = OutgoingMessage {
+                payload: vec![n],
+                ..OutgoingMessage::default()
+            };
+            sender.send(message).await;
+        }
+        let mut whole = true;
+        while let Some(receipt) = sender.receipt().await {
+            whole &= sender.settle(receipt).await.is_ok();
+        }
+        assert_eq!(sender.bytes, 0);
+        let attempted = sink.attempted.lock().unwrap().concat();
+        let attempted = String::from_utf8(attempted).unwrap();
+        (sender.sent, sender.failed, whole, attempted)
+    }
+
+    #[tokio::test]
+    async fn what_got_no_receipt_is_sent_again_in_order() {
+        let outcomes = vec![Ok(()), Err(true), Ok(()), Err(true), Err(true), Err(true), Ok(())];
+        assert_eq!(send_five(outcomes).await, (5, 0, true, "012341341".to_owned()),);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_takes_nothing_is_given_up_and_what_it_has_is_counted() {
+        let (sent, failed, whole, attempted) = send_five(vec![Ok(()), Ok(()), Err(true)]).await;
+        assert_eq!((sent, failed, whole), (2, 3, false));
+        assert!(attempted.starts_with("01234234"), "{attempted}");
+        // What waiting does not mend is not tried again.
+        assert_eq!(
+            send_five(vec![Ok(()), Err(false)]).await,
+            (1, 4, false, "01234".to_owned())
+        );
+    }
+}

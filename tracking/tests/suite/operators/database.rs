@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{BUCKETS, command, decide};
-use eventstore::{Content, Database, DatabaseOptions, EventStore, Item, Origin, Outcome};
+use eventstore::{Content, Database, DatabaseOptions, EventStore, Item, Origin, Outcome, Position};
 use readmodels::{Advance, Folded, checkpoints, commit_page, install};
 use serde_json::{Value, json};
 use std::process::Output;
@@ -48,7 +48,7 @@ impl Log {
         self.store.record(items).await.expect("recorded")
     }
 
-    /// Folds what is settled into all views, as a projector would, in two pages.
+    /// Folds what is settled into all views, as a projector would, page by page.
     pub(crate) async fn fold(&self) {
         let db = self.store.database();
         let watermark = self.store.watermark().await.expect("there is a watermark");
@@ -57,7 +57,7 @@ impl Log {
             let mut leases = checkpoints::claim(db, id, OWNER, 64, TTL).await.expect("claimed");
             let after = leases
                 .iter()
-                .map(|lease| lease.stored)
+                .map(|lease| lease.at)
                 .min()
                 .expect("all buckets are free");
             let buckets: Vec<i16> = (0..BUCKETS).collect();
@@ -70,9 +70,12 @@ impl Log {
                 .iter()
                 .map(|event| Folded::read(event).expect("readable"))
                 .collect();
-            let (first, second) = events.split_at(events.len() / 2);
-            let middle = first.last().map_or(after, |event| event.position);
-            for (to, page) in [(middle, first), (watermark, second)] {
+            let mut pages: Vec<(Position, &[Folded])> = events
+                .chunks(events.len() / 2 + 1)
+                .filter_map(|page| Some((page.last()?.position, page)))
+                .collect();
+            pages.push((watermark, &[]));
+            for (to, page) in pages {
                 let advance = Advance {
                     owner: OWNER,
                     leases: &leases,
@@ -83,7 +86,7 @@ impl Log {
                     .await
                     .expect("folded");
                 for lease in &mut leases {
-                    lease.stored = to;
+                    lease.at = to;
                 }
             }
             let held: Vec<(i16, i64)> = leases.iter().map(|lease| (lease.bucket, lease.fence)).collect();
@@ -145,7 +148,7 @@ pub(crate) fn like(n: usize) -> Item {
             json!({"n": n, "big": 12_345_678_901_234_567_890_u64}),
         ),
     ] {
-        if n % every == 0 {
+        if n.is_multiple_of(every) {
             command[name] = value;
         }
     }
@@ -163,7 +166,7 @@ pub(crate) fn item(n: usize, payload: &str) -> Item {
         Err(rejection) => (Content::Rejected(Box::new(rejection)), "1".to_owned()),
     };
     Item {
-        command_id: read.command_id.unwrap_or(domain::CommandId(id(n))),
+        command_id: read.command_id.unwrap_or_else(|| domain::CommandId(id(n))),
         project: read.project,
         fingerprint: read.fingerprint,
         content,

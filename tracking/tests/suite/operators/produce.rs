@@ -191,13 +191,11 @@ async fn everything_is_sent_when_told_not_to_validate() {
 async fn an_interruption_leaves_honest_counts() {
     let topic = Topic::new().await;
     // More than can be sent before the signal comes.
-    let folder = std::env::temp_dir().join(format!("produce-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder can be made");
-    let file = folder.join("commands.ndjson");
-    std::fs::write(&file, format!("{LIKE}\n").repeat(1_000_000)).expect("there is room");
+    let file = tempfile::NamedTempFile::new().expect("a file can be made");
+    std::fs::write(file.path(), format!("{LIKE}\n").repeat(1_000_000)).expect("there is room");
     let variables = topic.variables();
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    let path = file.to_str().expect("a plain name");
+    let path = file.path().to_str().expect("a plain name");
     let mut process = Process::spawn(
         env!("CARGO_BIN_EXE_tracking"),
         &["produce", "--json", "--file", path],
@@ -210,7 +208,6 @@ async fn an_interruption_leaves_honest_counts() {
     .await;
     process.signal(Signal::Interrupt);
     let status = process.wait(SOON).await;
-    std::fs::remove_dir_all(&folder).expect("it is ours");
     assert_eq!(status.code(), Some(1), "{}", process.stderr());
     assert!(process.stderr().contains("interrupted; "), "{}", process.stderr());
     let summary: Value = serde_json::from_str(&process.stdout()).expect("a JSON object");

@@ -1,7 +1,9 @@
 //! `tracking verify` finds what a hand has changed, and nothing where nothing was.
 
 use super::database::{Log, id, item, like};
+use crate::system::System;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// The kinds found, with their counts, and the exit code.
 fn kinds(log: &Log) -> (Option<i32>, Vec<(String, u64)>) {
@@ -251,4 +253,48 @@ async fn what_cannot_be_verified_is_no_difference() {
     log.sql("drop table readmodels.interactions_v1").await;
     let output = log.run(&["verify"]);
     assert_eq!(output.status.code(), Some(1), "{}", crate::stdout(&output));
+}
+
+#[tokio::test]
+async fn a_system_at_work_has_no_differences_at_any_time() {
+    const COMMANDS: usize = 30_000;
+    let system = System::start().await;
+    let line = |n: usize| {
+        format!(
+            r#"{{"type":"create_interaction","user_id":{},"interaction":"like","campaign_id":"c{}"}}"#,
+            n % 97 + 1,
+            n % 7
+        )
+    };
+    let mut lines: Vec<String> = (0..COMMANDS).map(line).collect();
+    lines.push("garbage".to_owned());
+    let file = tempfile::NamedTempFile::new().expect("a file can be made");
+    std::fs::write(file.path(), lines.join("\n")).expect("there is room");
+    let path = file.path().to_str().expect("a plain name");
+    let produced = system.run(&["produce", "--no-validate", "--file", path]);
+    assert_eq!(produced.status.code(), Some(0), "{}", crate::stderr(&produced));
+
+    let projector = system.role("projector").await;
+    let worker = system.role("worker").await;
+    let (mut under_way, deadline) = (0, Instant::now() + Duration::from_mins(2));
+    loop {
+        let verified = system.run(&["verify", "--json"]);
+        let text = crate::stdout(&verified);
+        assert_eq!(
+            verified.status.code(),
+            Some(0),
+            "{text}{}",
+            crate::stderr(&verified)
+        );
+        let report: Value = serde_json::from_str(&text).expect("a JSON object");
+        let projected = report["interactions"].as_u64().expect("a number");
+        if projected == COMMANDS as u64 && report["dead_letters"] == 1 {
+            break;
+        }
+        under_way += u32::from(0 < projected);
+        assert!(Instant::now() < deadline, "{report}");
+    }
+    assert!(0 < under_way, "it was over before it could be looked at");
+    worker.stop().await;
+    projector.stop().await;
 }
