@@ -33,7 +33,7 @@ async fn role(role: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn a_missing_database_is_waited_for_by_roles_and_not_by_tools() {
-    for name in ["worker", "projector"] {
+    for name in ["api", "worker", "projector"] {
         let (code, text) = role(name, &[("DATABASE_URL", NOWHERE)]).await;
         assert_eq!(code, Some(1), "{name}: {text}");
         assert!(
@@ -57,7 +57,7 @@ async fn a_missing_database_is_waited_for_by_roles_and_not_by_tools() {
 async fn an_empty_database_asks_for_migrate() {
     let database = TestDatabase::create().await;
     let url = [("DATABASE_URL", database.url())];
-    for name in ["worker", "projector"] {
+    for name in ["api", "worker", "projector"] {
         let (code, text) = role(name, &url).await;
         assert_eq!(code, Some(1), "{name}: {text}");
         assert!(text.contains("run `tracking migrate`"), "{name}: {text}");
@@ -93,7 +93,7 @@ async fn a_missing_broker_is_named() {
         ("PULSAR_URL", "pulsar://127.0.0.1:1"),
         ("PULSAR_ADMIN_URL", "http://127.0.0.1:1"),
     ];
-    for name in ["worker", "projector"] {
+    for name in ["api", "worker", "projector"] {
         let (code, text) = role(name, &nowhere).await;
         assert_eq!(code, Some(1), "{name}: {text}");
         assert!(
