@@ -140,11 +140,14 @@ impl Database {
     }
 }
 
-/// What every session sets. Durable commits are part of "success means kept": off is not accepted.
+/// What every session sets. The server must notice a client whose host is gone, for its locks hold others back.
+/// Durable commits are part of "success means kept": off is not accepted.
 fn session_settings(options: &DatabaseOptions) -> String {
     format!(
         "set statement_timeout = {}; set idle_in_transaction_session_timeout = {}; set timezone = 'UTC'; \
          set client_min_messages = warning; \
+         set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 3; set tcp_keepalives_count = 3; \
+         set tcp_user_timeout = 15000; \
          select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
         options.statement_timeout.as_millis(),
         options.idle_in_transaction_timeout.as_millis()

@@ -7,6 +7,7 @@ use deadpool_postgres::Transaction;
 use domain::{Code, CommandId};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// A dead letter as it is kept.
@@ -75,6 +76,9 @@ pub struct DeadLetterFilter {
     pub limit: i64,
 }
 
+/// Payload bytes of a page that is published: it ends with the letter that goes beyond.
+const MOST_BYTES: i32 = 8 * 1024 * 1024;
+
 const INSERT: &str = "\
 insert into eventstore.dead_letters (project, command_id, code, detail, pointer, hint, payload, message_key,
        properties, topic, message_id, attempts, first_seen)
@@ -104,10 +108,6 @@ pub(crate) async fn insert(
     }
     let failed = |e| StoreError::of("keep dead letters", e);
     let statement = tx.prepare_cached(INSERT).await.map_err(failed)?;
-    let reason = |item: &Item| match &item.content {
-        Content::Rejected(r) => (storable(&r.detail), storable(&r.pointer), r.hint.clone()),
-        Content::Event { .. } => (CONFLICT.to_owned(), "/command_id".to_owned(), None),
-    };
     let reasons: Vec<_> = dead.iter().map(|(item, _)| reason(item)).collect();
     tx.execute(
         &statement,
@@ -115,9 +115,9 @@ pub(crate) async fn insert(
             &column(&dead, |item| item.project.as_str()),
             &column(&dead, |item| item.command_id.0),
             &dead.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>(),
-            &reasons.iter().map(|r| r.0.as_str()).collect::<Vec<_>>(),
-            &reasons.iter().map(|r| r.1.as_str()).collect::<Vec<_>>(),
-            &reasons.iter().map(|r| r.2.as_deref()).collect::<Vec<_>>(),
+            &reasons.iter().map(|r| &*r.0).collect::<Vec<_>>(),
+            &reasons.iter().map(|r| &*r.1).collect::<Vec<_>>(),
+            &reasons.iter().map(|r| r.2).collect::<Vec<_>>(),
             &column(&dead, |item| &item.origin.payload[..]),
             &column(&dead, |item| item.origin.key.as_deref().map(storable)),
             &column(&dead, properties),
@@ -132,13 +132,25 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Why an item did not become an event, as far as PostgreSQL can hold it.
+fn reason(item: &Item) -> (Cow<'_, str>, Cow<'_, str>, Option<&str>) {
+    match &item.content {
+        Content::Rejected(r) => (storable(&r.detail), storable(&r.pointer), r.hint.as_deref()),
+        Content::Event { .. } => (Cow::Borrowed(CONFLICT), Cow::Borrowed("/command_id"), None),
+    }
+}
+
 fn column<'a, T>(dead: &[(&'a Item, Code)], of: impl Fn(&'a Item) -> T) -> Vec<T> {
     dead.iter().map(|(item, _)| of(item)).collect()
 }
 
 /// Text without NUL, which PostgreSQL cannot hold; the payload beside it is kept to the byte.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn properties(item: &Item) -> Value {
@@ -215,28 +227,41 @@ impl EventStore {
         let failed = |e| StoreError::of("publish dead letters", e);
         let mut client = self.db.client().await?;
         let tx = client.transaction().await.map_err(failed)?;
+        // First how large they are: a page is bounded by bytes, too.
+        let sql =
+            "select sequence, octet_length(payload) from eventstore.dead_letters where published_at is null
+                    order by sequence limit $1 for update skip locked";
+        let sizes = tx.query(sql, &[&limit]).await.map_err(failed)?;
+        let mut left = MOST_BYTES;
+        let page: Vec<i64> = sizes
+            .iter()
+            .take_while(|row| {
+                let fits = 0 < left;
+                left -= row.get::<_, i32>(1);
+                fits
+            })
+            .map(|row| row.get(0))
+            .collect();
+        if page.is_empty() {
+            return Ok(Ok(0));
+        }
         let sql = format!(
-            "select {COLUMNS} from eventstore.dead_letters where published_at is null
-              order by sequence limit $1 for update skip locked"
+            "select {COLUMNS} from eventstore.dead_letters where sequence = any($1) order by sequence"
         );
         let letters: Vec<DeadLetter> = tx
-            .query(&sql, &[&limit])
+            .query(&sql, &[&page])
             .await
             .map_err(failed)?
             .iter()
             .map(read)
             .collect();
-        if letters.is_empty() {
-            return Ok(Ok(0));
-        }
-        let sequences: Vec<i64> = letters.iter().map(|letter| letter.sequence).collect();
         if let Err(error) = publish(letters).await {
             return Ok(Err(error));
         }
         let sql = "update eventstore.dead_letters set published_at = now() where sequence = any($1)";
-        tx.execute(sql, &[&sequences]).await.map_err(failed)?;
+        tx.execute(sql, &[&page]).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        Ok(Ok(sequences.len()))
+        Ok(Ok(page.len()))
     }
 }
 

@@ -21,7 +21,7 @@ pub use dead_letters::{DeadLetter, DeadLetterFilter};
 pub use event::RecordedEvent;
 pub use migrate::{check_schema, migrate};
 pub use position::Position;
-pub use read::WatermarkHolder;
+pub use read::{Page, WatermarkHolder};
 pub use record::{Content, Item, Origin, Outcome};
 pub use rights::{GRANT, Rights, check_rights};
 pub use trouble::{StoreError, Trouble};

@@ -14,7 +14,8 @@ const LOCK: &str = "select pg_advisory_lock(29541, 0)";
 /// service need and no more. Gives the migrations applied now, a line each.
 pub async fn migrate(owner: &Database, role: Option<&str>) -> Result<Vec<String>, StoreError> {
     let failed = |e| StoreError::of("migrate the schema", e);
-    let mut client = owner.client().await?;
+    // Its settings and its lock go with the connection, however this ends.
+    let mut client = deadpool_postgres::Object::take(owner.client().await?);
     client
         .batch_execute("set statement_timeout = 0; set lock_timeout = '5s'")
         .await
@@ -26,7 +27,7 @@ pub async fn migrate(owner: &Database, role: Option<&str>) -> Result<Vec<String>
         .map_err(failed)?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("eventstore.schema_history");
-    let report = runner.run_async(&mut **client.as_mut()).await.map_err(|e| {
+    let report = runner.run_async(&mut *client).await.map_err(|e| {
         let message = format!("{e:?}");
         StoreError::new("migrate the schema", Trouble::Configuration, message)
     })?;
@@ -40,8 +41,6 @@ pub async fn migrate(owner: &Database, role: Option<&str>) -> Result<Vec<String>
         client.batch_execute(&grants(&quoted)).await.map_err(failed)?;
         done.push(format!("granted {role} what it needs"));
     }
-    // The session's settings and lock go with the connection.
-    drop(deadpool_postgres::Object::take(client));
     Ok(done)
 }
 

@@ -3,7 +3,11 @@
 use crate::{EventStore, Position, RecordedEvent, StoreError};
 use chrono::{DateTime, Utc};
 use domain::{CommandId, EventId};
+use futures::TryStreamExt as _;
 use serde::Serialize;
+use std::pin::pin;
+use std::time::Duration;
+use tokio_postgres::types::ToSql;
 
 pub(crate) const COLUMNS: &str =
     "position, bucket, project, stream, event_id, command_id, type, schema_version, occurred_at,
@@ -24,6 +28,17 @@ pub struct WatermarkHolder {
     pub state: String,
     /// Its statement.
     pub query: String,
+}
+
+/// What [`EventStore::page`] found.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The events, in order.
+    pub events: Vec<RecordedEvent>,
+    /// Everything up to here was looked at.
+    pub through: Position,
+    /// Whether there was more than the bytes allowed.
+    pub cut: bool,
 }
 
 impl EventStore {
@@ -56,6 +71,60 @@ impl EventStore {
         ))
     }
 
+    /// The next page of these buckets after a position: what is settled in the `window` positions after it, in order,
+    /// as far as `most_bytes` of data go.
+    ///
+    /// Watermark and page are read on one connection, so that no crash of the server can lie between: after a crash
+    /// the sequence may stand lower than a watermark that was seen before.
+    pub async fn page(
+        &self,
+        buckets: &[i16],
+        after: Position,
+        window: i64,
+        most_bytes: usize,
+    ) -> Result<Page, StoreError> {
+        let failed = |e| StoreError::of("read a page of events", e);
+        let client = self.db.client().await?;
+        let watermark = client
+            .prepare_cached("select eventstore.watermark()")
+            .await
+            .map_err(failed)?;
+        let watermark: i64 = client.query_one(&watermark, &[]).await.map_err(failed)?.get(0);
+        let through = watermark.min(after.0.saturating_add(window));
+        let mut page = Page {
+            events: Vec::new(),
+            through: Position(through),
+            cut: false,
+        };
+        if through <= after.0 {
+            page.through = after;
+            return Ok(page);
+        }
+        let sql = format!(
+            "select {COLUMNS} from eventstore.events
+              where bucket = any($1) and position > $2 and position <= $3 order by position"
+        );
+        let statement = client.prepare_cached(&sql).await.map_err(failed)?;
+        let parameters: [&(dyn ToSql + Sync); 3] = [&buckets, &after.0, &through];
+        let mut rows = pin!(client.query_raw(&statement, parameters).await.map_err(failed)?);
+        let mut bytes = 0;
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let event = event(&row);
+            bytes += event.data.len();
+            page.events.push(event);
+            if most_bytes < bytes {
+                page.cut = true;
+                break;
+            }
+        }
+        if let Some(last) = page.events.last()
+            && page.cut
+        {
+            page.through = last.position;
+        }
+        Ok(page)
+    }
+
     /// The events of these buckets after one position and up to another, in order. `through` must not lie above a
     /// watermark taken before; the distance of the two bounds how many there can be.
     pub async fn read(
@@ -78,24 +147,26 @@ impl EventStore {
         Ok(rows.iter().map(event).collect())
     }
 
-    /// At most `limit` events of all buckets after a position, up to the watermark, in order.
-    pub async fn read_all(&self, after: Position, limit: i64) -> Result<Vec<RecordedEvent>, StoreError> {
-        let failed = |e| StoreError::of("read events", e);
-        let watermark = self.watermark().await?;
+    /// Ends sessions that have held the watermark back for longer than any batch may take, and gives their names.
+    ///
+    /// A writer that stops in the middle of a COPY, with its host alive, is ended by no timeout of the server: it is
+    /// neither idle nor does its statement time out while it waits for data.
+    pub async fn end_stalled_writers(&self, older: Duration) -> Result<Vec<String>, StoreError> {
+        let failed = |e| StoreError::of("end stalled writers", e);
         let client = self.db.client().await?;
-        // A limited read of each bucket by its index, then merged: sorting the whole range would not stay bounded.
-        let sql = format!(
-            "select {COLUMNS} from generate_series(0, 63) as b (n) cross join lateral (
-                 select * from eventstore.events
-                  where bucket = b.n::smallint and position > $1 and position <= $2 order by position limit $3) as e
-              order by position limit $3"
-        );
-        let statement = client.prepare_cached(&sql).await.map_err(failed)?;
-        let rows = client
-            .query(&statement, &[&after.0, &watermark.0, &limit])
-            .await
-            .map_err(failed)?;
-        Ok(rows.iter().map(event).collect())
+        // Ended in the outer list, from rows that are chosen for good: as a condition it could be tried on any session.
+        let sql = "
+            with stalled as materialized (
+                select distinct a.pid, a.application_name
+                  from pg_locks l join pg_stat_activity a using (pid)
+                 where l.locktype = 'advisory' and l.objsubid = 1 and (l.classid::bigint >> 16) = 29541
+                   and l.database = (select oid from pg_database where datname = current_database())
+                   and a.usename = current_user
+                   and a.xact_start < clock_timestamp() - $1 * interval '1 second')
+            select application_name || ' (process ' || pid || ' of the server)', pg_terminate_backend(pid)
+              from stalled";
+        let rows = client.query(sql, &[&older.as_secs_f64()]).await.map_err(failed)?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// The sessions that hold the watermark back, the lowest first.

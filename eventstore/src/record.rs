@@ -5,6 +5,7 @@
 //! overlapping redelivery waits there, before it has drawn the positions of what follows, so that the order of a
 //! key's events cannot turn round.
 
+mod encode;
 mod events;
 mod outcome;
 

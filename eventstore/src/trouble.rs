@@ -106,11 +106,12 @@ fn classify(error: &tokio_postgres::Error) -> Trouble {
     classify_sqlstate(code)
 }
 
-/// SQLSTATE classes of PostgreSQL's appendix A.
+/// SQLSTATE classes of PostgreSQL's appendix A. No constraint of the log depends on what a command says: a violation
+/// (23) means that the schema, or a sequence behind the log, is broken.
 fn classify_sqlstate(code: &SqlState) -> Trouble {
     match &code.code()[..2] {
-        "22" | "23" | "54" | "21" | "44" => Trouble::Data,
-        "42" | "28" | "3D" | "3F" | "0A" | "0L" | "0P" => Trouble::Configuration,
+        "22" | "54" | "21" | "44" => Trouble::Data,
+        "23" | "42" | "28" | "3D" | "3F" | "0A" | "0L" | "0P" => Trouble::Configuration,
         _ => Trouble::Transient,
     }
 }
@@ -132,7 +133,7 @@ mod tests {
             ("55P03", Trouble::Transient),
             ("22P05", Trouble::Data),
             ("22003", Trouble::Data),
-            ("23514", Trouble::Data),
+            ("23505", Trouble::Configuration),
             ("54000", Trouble::Data),
             ("42P01", Trouble::Configuration),
             ("42501", Trouble::Configuration),

@@ -19,6 +19,8 @@ pub mod properties {
     pub const ERROR_CODE: &str = "ERROR_CODE";
     /// Dead letters: the reason in words.
     pub const ERROR_DETAIL: &str = "ERROR_DETAIL";
+    /// Dead letters: how many bytes the payload has, where the copy does not hold all of them.
+    pub const PAYLOAD_TRUNCATED: &str = "PAYLOAD_TRUNCATED";
 }
 
 /// Where a message lies in its topic. Ordered by topic order within one partition.

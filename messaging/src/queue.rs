@@ -83,7 +83,7 @@ pub trait Settler: Send + Sync {
 }
 
 /// A stream of commands. Reconnects by itself for ever; says so by [`SourceEvent::Rebuilt`].
-pub trait CommandSource: Send {
+pub trait CommandSource: Send + Sync {
     /// The next messages. Cancel-safe: dropping the future loses no delivery.
     ///
     /// `Err` only for what waiting does not mend ([`QueueError::Refused`]); the source stays usable and keeps trying.

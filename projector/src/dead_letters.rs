@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const IDLE: Duration = Duration::from_millis(500);
-/// At most so many under way; each may have 256 KiB.
+/// At most so many under way; their bytes are bounded, too.
 const PAGE: i64 = 50;
+/// Longest payload of a copy; the whole is in the database. Brokers take 5 MiB by default.
+const MOST_PAYLOAD: usize = 4 * 1024 * 1024;
 /// Longest detail in a property: brokers limit the metadata of a message.
 const MOST_DETAIL: usize = 1_000;
 
@@ -98,11 +100,19 @@ fn message(letter: DeadLetter) -> OutgoingMessage {
             }
             _ => None,
         });
-    let mut properties: Vec<(String, String)> = kept.collect();
-    properties.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    let mut all: Vec<(String, String)> = kept.collect();
+    all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    let mut payload = letter.raw;
+    if MOST_PAYLOAD < payload.len() {
+        all.push((
+            properties::PAYLOAD_TRUNCATED.to_owned(),
+            payload.len().to_string(),
+        ));
+        payload.truncate(MOST_PAYLOAD);
+    }
     OutgoingMessage {
         key: letter.key,
-        payload: letter.raw,
-        properties,
+        payload,
+        properties: all,
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(10);
+/// Longer than a batch may take by its own timeouts.
+const STALLED: Duration = Duration::from_mins(1);
 /// Partitions beyond the one in use.
 const AHEAD: i32 = 2;
 
@@ -35,6 +37,14 @@ impl Maintenance {
                 Err(error) => {
                     tracing::warn!(%error, "partitions are not made ahead; writers make them when they must");
                 }
+            }
+            match self.store.end_stalled_writers(STALLED).await {
+                Ok(ended) => {
+                    for session in ended {
+                        tracing::warn!(session, "ended a writer that held the watermark back");
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "stalled writers were not looked for"),
             }
             match self.store.open_dead_letters().await {
                 Ok(counts) => self.show(&counts),

@@ -3,7 +3,7 @@
 use crate::metrics::Metrics;
 use crate::watermark::Heights;
 use crate::{Options, publisher};
-use eventstore::{EventStore, Position, StoreError};
+use eventstore::{EventStore, Page, Position, StoreError};
 use messaging::{MessageSink, QueueError};
 use readmodels::checkpoints::{self, Lease};
 use readmodels::{Advance, ApplyError, Folded, PageError, Projection, ProjectionId, commit_page};
@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const REBALANCE: Duration = Duration::from_millis(500);
 /// How often checkpoints are written when there was nothing to fold.
 const SAVE: Duration = Duration::from_secs(1);
+/// Data of one page, beyond the event that goes over it; three projections hold one each.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Longest wait for the watermark to move.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -128,7 +130,10 @@ impl Runner {
                 .set(beat.age().as_secs_f64());
             beat.beat();
             match self.turn().await {
-                Ok(Turn::Worked) => backoff.reset(),
+                Ok(Turn::Worked) => {
+                    backoff.reset();
+                    self.condition.ready();
+                }
                 Ok(Turn::Idle) => {
                     backoff.reset();
                     self.condition.ready();
@@ -150,7 +155,6 @@ impl Runner {
                 }
             }
         }
-        self.save().await.ok();
         self.give_up_all().await;
         Ok(())
     }
@@ -169,6 +173,7 @@ impl Runner {
         let Some(low) = self.leases.iter().map(|lease| lease.at).min() else {
             return Ok(Turn::Idle);
         };
+        self.show_lag(low, heights);
         // Buckets that came from elsewhere may lag behind: they catch up first, then all go on together.
         let next = self
             .leases
@@ -176,21 +181,7 @@ impl Runner {
             .map(|lease| lease.at)
             .filter(|at| low < *at)
             .min();
-        let through = heights
-            .watermark
-            .min(Position(low.0.saturating_add(self.options.page)));
-        let through = next.map_or(through, |next| through.min(next));
-        self.show_lag(low, heights);
-        if through <= low {
-            self.save().await?;
-            return Ok(Turn::Idle);
-        }
-        self.page(low, through).await?;
-        Ok(Turn::Worked)
-    }
-
-    /// Folds what lies in (low, through] of the buckets that stand at `low`.
-    async fn page(&mut self, low: Position, through: Position) -> Result<(), TurnError> {
+        let window = next.map_or(self.options.page, |next| self.options.page.min(next.0 - low.0));
         let group: Vec<Lease> = self
             .leases
             .iter()
@@ -198,34 +189,60 @@ impl Runner {
             .copied()
             .collect();
         let buckets: Vec<i16> = group.iter().map(|lease| lease.bucket).collect();
-        let recorded = self.store.read(&buckets, low, through).await?;
-        if recorded.is_empty() {
-            self.move_to(low, through, false);
-            return Ok(());
+        let page = self.store.page(&buckets, low, window, PAGE_BYTES).await?;
+        if page.through <= low {
+            return Ok(Turn::Idle);
         }
-        let folded = recorded
+        if page.events.is_empty() {
+            return self.pass_over(&group, page.through, window).await;
+        }
+        self.fold(&group, &page).await
+    }
+
+    /// Moves checkpoints over positions with nothing in them: at once when there is more to read, else once a second.
+    async fn pass_over(
+        &mut self,
+        group: &[Lease],
+        through: Position,
+        window: i64,
+    ) -> Result<Turn, TurnError> {
+        let low = group[0].at;
+        if through.0 - low.0 < window && self.saved.elapsed() < SAVE && !self.stopping.is_cancelled() {
+            return Ok(Turn::Idle);
+        }
+        self.commit(group, through, &[]).await?;
+        self.move_to(low, through);
+        Ok(Turn::Worked)
+    }
+
+    /// Folds a page. Checkpoints move to its last event and no further: what lies behind it may be positions that
+    /// were never used, which only [`Self::pass_over`] may skip.
+    async fn fold(&mut self, group: &[Lease], page: &Page) -> Result<Turn, TurnError> {
+        let folded = page
+            .events
             .iter()
             .map(Folded::read)
             .collect::<Result<Vec<Folded>, ApplyError>>()?;
+        let Some(last) = folded.last() else {
+            return Ok(Turn::Idle);
+        };
+        let (to, recorded_at) = (last.position, last.recorded_at);
         if let Some(sink) = &self.sink {
-            publisher::publish(sink.as_ref(), &recorded).await?;
+            publisher::publish(sink.as_ref(), &page.events).await?;
         }
-        self.commit(&group, through, &folded).await?;
-        self.move_to(low, through, true);
-        self.saved = Instant::now();
+        self.commit(group, to, &folded).await?;
+        self.move_to(group[0].at, to);
         let name = self.id().name;
         self.metrics
             .projected
             .with_label_values(&[name])
             .inc_by(folded.len() as u64);
-        if let Some(last) = folded.last() {
-            let age = (service::clock::now() - last.recorded_at).as_seconds_f64();
-            self.metrics
-                .lag_seconds
-                .with_label_values(&[name])
-                .set(age.max(0.0));
-        }
-        Ok(())
+        let age = (service::clock::now() - recorded_at).as_seconds_f64();
+        self.metrics
+            .lag_seconds
+            .with_label_values(&[name])
+            .set(age.max(0.0));
+        Ok(Turn::Worked)
     }
 
     async fn commit(&self, group: &[Lease], to: Position, events: &[Folded]) -> Result<(), PageError> {
@@ -238,33 +255,11 @@ impl Runner {
         commit_page(self.store.database(), self.projection.as_ref(), advance, events).await
     }
 
-    fn move_to(&mut self, low: Position, to: Position, stored: bool) {
+    fn move_to(&mut self, low: Position, to: Position) {
         for lease in self.leases.iter_mut().filter(|lease| lease.at == low) {
             lease.at = to;
-            if stored {
-                lease.stored = to;
-            }
         }
-    }
-
-    /// Writes checkpoints that moved without anything to fold, at most once a second.
-    async fn save(&mut self) -> Result<(), TurnError> {
-        let Some(low) = self.leases.iter().map(|lease| lease.at).min() else {
-            return Ok(());
-        };
-        let group: Vec<Lease> = self
-            .leases
-            .iter()
-            .filter(|lease| lease.at == low && lease.stored < lease.at)
-            .copied()
-            .collect();
-        if group.is_empty() || (self.saved.elapsed() < SAVE && !self.stopping.is_cancelled()) {
-            return Ok(());
-        }
-        self.commit(&group, low, &[]).await?;
-        self.move_to(low, low, true);
         self.saved = Instant::now();
-        Ok(())
     }
 
     fn show_lag(&self, low: Position, heights: Heights) {

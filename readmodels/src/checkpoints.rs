@@ -14,9 +14,7 @@ pub struct Lease {
     pub bucket: i16,
     /// The number of this ownership.
     pub fence: i64,
-    /// The checkpoint as it is stored.
-    pub stored: Position,
-    /// Up to where this process has looked; ahead of `stored` when there was nothing to fold.
+    /// Everything up to here is in the view.
     pub at: Position,
 }
 
@@ -79,14 +77,10 @@ pub async fn claim(
         )
         .await
         .map_err(failed)?;
-    let lease = |row: &tokio_postgres::Row| {
-        let stored = Position(row.get(2));
-        Lease {
-            bucket: row.get(0),
-            fence: row.get(1),
-            stored,
-            at: stored,
-        }
+    let lease = |row: &tokio_postgres::Row| Lease {
+        bucket: row.get(0),
+        fence: row.get(1),
+        at: Position(row.get(2)),
     };
     Ok(rows.iter().map(lease).collect())
 }

@@ -2,6 +2,7 @@
 
 use crate::checkpoints::Lease;
 use crate::{ApplyError, Folded, Projection, ViewTx};
+use deadpool_postgres::Transaction;
 use eventstore::{Database, Position, StoreError, Trouble};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ pub struct Advance<'a> {
     pub owner: &'a str,
     /// The buckets of the page.
     pub leases: &'a [Lease],
-    /// Where they stand afterwards.
+    /// Where they stand afterwards: with events, the position of the last of them; without, a position up to which
+    /// nothing of these buckets lies.
     pub to: Position,
     /// How long the leases hold from now on.
     pub ttl: Duration,
@@ -82,7 +84,7 @@ async fn commit_in(
     let id = projection.id();
     let buckets: Vec<i16> = advance.leases.iter().map(|lease| lease.bucket).collect();
     let fences: Vec<i64> = advance.leases.iter().map(|lease| lease.fence).collect();
-    let stored: Vec<i64> = advance.leases.iter().map(|lease| lease.stored.0).collect();
+    let at: Vec<i64> = advance.leases.iter().map(|lease| lease.at.0).collect();
     let statement = tx.prepare_cached(ADVANCE).await.map_err(failed)?;
     let held = tx
         .execute(
@@ -93,7 +95,7 @@ async fn commit_in(
                 &advance.owner,
                 &buckets,
                 &fences,
-                &stored,
+                &at,
                 &advance.to.0,
                 &advance.ttl.as_secs_f64(),
             ],
@@ -106,9 +108,47 @@ async fn commit_in(
             held,
         });
     }
-    if !events.is_empty() {
+    if events.is_empty() {
+        still_nothing(&tx, &buckets, advance).await?;
+    } else {
         projection.apply(&ViewTx(&tx), events).await?;
     }
     tx.commit().await.map_err(failed)?;
+    Ok(())
+}
+
+/// The watermark once more, and a look at what is to be passed over, in the transaction that passes over it.
+///
+/// Positions that were drawn and never used can be drawn again after a crash of the server, if nothing was committed
+/// since. A transaction does not outlive a crash: what it sees settled and empty will stay empty once it commits.
+async fn still_nothing(tx: &Transaction<'_>, buckets: &[i16], advance: Advance<'_>) -> Result<(), PageError> {
+    let failed = |e| StoreError::of("pass over positions", e);
+    let from = advance
+        .leases
+        .iter()
+        .map(|lease| lease.at.0)
+        .min()
+        .unwrap_or_default();
+    let watermark = tx
+        .prepare_cached("select eventstore.watermark()")
+        .await
+        .map_err(failed)?;
+    let watermark: i64 = tx.query_one(&watermark, &[]).await.map_err(failed)?.get(0);
+    let sql = "select exists (select from eventstore.events
+                where bucket = any($1) and position > $2 and position <= $3)";
+    let any = tx.prepare_cached(sql).await.map_err(failed)?;
+    let any: bool = tx
+        .query_one(&any, &[&buckets, &from, &advance.to.0])
+        .await
+        .map_err(failed)?
+        .get(0);
+    if any || watermark < advance.to.0 {
+        let message = "what was empty is not any more; looking again";
+        return Err(StoreError {
+            connection_lost: false,
+            ..StoreError::new("pass over positions", Trouble::Transient, message)
+        }
+        .into());
+    }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Takes deliveries and hands them to the lanes: equal keys to the same lane, in order.
 
 use crate::Options;
-use crate::lane::{Lane, Work, patience};
+use crate::lane::{Lane, Work};
 use crate::metrics::Metrics;
+use crate::patience::Patience;
 use anyhow::Context as _;
 use eventstore::EventStore;
 use messaging::{CommandSource, Delivery, SourceEvent};
@@ -35,8 +36,7 @@ pub(crate) struct Intake {
     budget: Arc<Semaphore>,
     permits: usize,
     stopping: CancellationToken,
-    /// How long a drain may wait for a database that is away.
-    patience: Duration,
+    patience: Patience,
     condition: Condition,
     metrics: Metrics,
 }
@@ -50,11 +50,19 @@ impl Intake {
         metrics: Metrics,
     ) -> Self {
         let permits = options.bytes_in_flight / GRAIN;
+        let patience = Patience::new(process);
         let mut running = JoinSet::new();
         let lanes = (0..options.lanes)
             .map(|_| {
                 let (sender, receiver) = mpsc::channel(CHUNKS);
-                let lane = Lane::new(process, store.clone(), source.settler(), options, metrics.clone());
+                let lane = Lane::new(
+                    process,
+                    store.clone(),
+                    source.settler(),
+                    options,
+                    metrics.clone(),
+                    patience.clone(),
+                );
                 running.spawn(lane.run(receiver));
                 sender
             })
@@ -65,7 +73,7 @@ impl Intake {
             budget: Arc::new(Semaphore::new(permits)),
             permits,
             stopping: process.stopping.clone(),
-            patience: patience(process),
+            patience,
             condition: process.health.condition("queue"),
             metrics,
             source,
@@ -121,9 +129,11 @@ impl Intake {
                 permit
             } else {
                 // What waits here must reach its lanes first: it may hold all of the budget.
-                self.send(&mut chunks, beat).await?;
+                if !self.send(&mut chunks, beat).await? {
+                    return Ok(());
+                }
                 let acquire = Arc::clone(&self.budget).acquire_many_owned(permits);
-                let Some(permit) = until_abandoned(&self.stopping, self.patience, acquire, beat).await else {
+                let Some(permit) = self.alive(acquire, beat).await else {
                     return Ok(());
                 };
                 permit.context("the budget is never closed")?
@@ -135,23 +145,46 @@ impl Intake {
                 share: permit,
             });
         }
-        self.send(&mut chunks, beat).await
+        self.send(&mut chunks, beat).await?;
+        Ok(())
     }
 
-    async fn send(&mut self, chunks: &mut [Vec<Work>], beat: &Heartbeat) -> anyhow::Result<()> {
+    /// Hands chunks to their lanes; `false` when some of them was given up, after which nothing of the same deliveries
+    /// may follow: it could overtake what was given up.
+    async fn send(&self, chunks: &mut [Vec<Work>], beat: &Heartbeat) -> anyhow::Result<bool> {
         for (lane, chunk) in self.lanes.iter().zip(chunks.iter_mut()) {
             if chunk.is_empty() {
                 continue;
             }
-            let send = lane.send(std::mem::take(chunk));
-            match until_abandoned(&self.stopping, self.patience, send, beat).await {
-                Some(Ok(())) | None => {}
+            match self.alive(lane.send(std::mem::take(chunk)), beat).await {
+                Some(Ok(())) => {}
+                None => return Ok(false),
                 // A lane that gave up on a database that is away, while the process stops.
-                Some(Err(_)) if self.stopping.is_cancelled() => {}
+                Some(Err(_)) if self.stopping.is_cancelled() => return Ok(false),
                 Some(Err(_)) => anyhow::bail!("a lane ended"),
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Waits, showing life, for as long as the database takes. When the process stops, deliveries that were begun are
+    /// still handed out whole, since an entry of which only a part is recorded comes again; when the patience is over,
+    /// what is left stays with the queue.
+    async fn alive<T>(&self, wait: impl Future<Output = T>, beat: &Heartbeat) -> Option<T> {
+        let beating = async {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                beat.beat();
+            }
+        };
+        self.patience
+            .until_over(async {
+                tokio::select! {
+                    done = wait => done,
+                    never = beating => never,
+                }
+            })
+            .await
     }
 
     /// Equal keys share a lane. Without a key there is no order to keep; an entry stays together.
@@ -172,32 +205,11 @@ impl Intake {
         while let Some(ended) = self.running.join_next().await {
             ended.context("a lane panicked")?;
         }
-        self.source.close(CLOSE).await.context("leave the subscription")?;
-        Ok(())
-    }
-}
-
-/// Waits, alive, for as long as the database takes. When the process stops, a chunk that was begun is still handed out
-/// whole, since an entry of which only a part is recorded comes again; after `patience` what is left stays with the
-/// queue.
-async fn until_abandoned<T>(
-    stopping: &CancellationToken,
-    patience: Duration,
-    wait: impl Future<Output = T>,
-    beat: &Heartbeat,
-) -> Option<T> {
-    let mut wait = std::pin::pin!(wait);
-    let abandoned = async {
-        stopping.cancelled().await;
-        tokio::time::sleep(patience).await;
-    };
-    let mut abandoned = std::pin::pin!(abandoned);
-    loop {
-        tokio::select! {
-            done = &mut wait => return Some(done),
-            () = &mut abandoned => return None,
-            () = tokio::time::sleep(BEAT) => beat.beat(),
+        if let Err(error) = self.source.close(CLOSE).await {
+            // All that was recorded stays recorded; what was not acknowledged comes again and is a repeat.
+            tracing::warn!(%error, "the subscription was not left in good order");
         }
+        Ok(())
     }
 }
 

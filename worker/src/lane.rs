@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::metrics::Metrics;
+use crate::patience::Patience;
 use crate::prepare;
 use eventstore::{EventStore, Item, Outcome, StoreError, Trouble};
 use messaging::{Delivery, Receipt, Settler};
@@ -12,12 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
-
-/// How long a drain may wait for a database that is away: half of the grace, the rest is for acknowledging and leaving.
-pub(crate) fn patience(process: &Process) -> Duration {
-    process.limits.shutdown_grace / 2
-}
 
 /// A message on its way, and its share of the memory.
 pub(crate) struct Work {
@@ -41,9 +36,7 @@ pub(crate) struct Lane {
     options: Options,
     metrics: Metrics,
     condition: Condition,
-    stopping: CancellationToken,
-    /// How long a drain may wait for a database that is away.
-    patience: Duration,
+    patience: Patience,
 }
 
 impl Lane {
@@ -53,6 +46,7 @@ impl Lane {
         settler: Arc<dyn Settler>,
         options: Options,
         metrics: Metrics,
+        patience: Patience,
     ) -> Self {
         let condition = process.health.condition("database");
         condition.ready();
@@ -62,8 +56,7 @@ impl Lane {
             options,
             metrics,
             condition,
-            stopping: process.stopping.clone(),
-            patience: patience(process),
+            patience,
         }
     }
 
@@ -145,7 +138,7 @@ impl Lane {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
         let mut attempts = 0;
         loop {
-            let error = match self.store.record(items).await {
+            let error = match self.patience.until_over(self.store.record(items)).await? {
                 Ok(outcomes) => {
                     self.condition.ready();
                     return Some(outcomes);
@@ -180,13 +173,6 @@ impl Lane {
         } else {
             tracing::warn!(%error, "holding the batch, and trying again");
         }
-        let patience = async {
-            self.stopping.cancelled().await;
-            sleep(self.patience).await;
-        };
-        tokio::select! {
-            () = sleep(backoff.wait()) => Some(()),
-            () = patience => None,
-        }
+        self.patience.until_over(sleep(backoff.wait())).await
     }
 }

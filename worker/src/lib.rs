@@ -8,6 +8,7 @@ mod backlog;
 mod intake;
 mod lane;
 mod metrics;
+mod patience;
 mod prepare;
 
 use eventstore::EventStore;

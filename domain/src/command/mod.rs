@@ -4,7 +4,7 @@ mod fields;
 mod fragment;
 mod read;
 
-pub use read::{MAX_PAYLOAD, Read, read};
+pub use read::{MAX_DEPTH, MAX_PAYLOAD, Read, read};
 
 use crate::{InteractionName, Project, UserId};
 use chrono::{DateTime, Utc};

@@ -11,6 +11,9 @@ use uuid::Uuid;
 /// Most bytes of a command: 256 KiB.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
 
+/// Deepest nesting of a command: well below what the parser takes, since an event wraps what it keeps.
+pub const MAX_DEPTH: usize = 64;
+
 /// Fields that say nothing about what happened, only about this sending of it.
 const NOT_CONTENT: [&str; 4] = ["command_id", "sent_at", "context", "schema_version"];
 
@@ -53,6 +56,13 @@ fn document(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
         return Err(Rejection::whole(Code::TooLarge, detail));
     }
     match serde_json::from_slice(payload) {
+        Ok(Value::Object(map)) if MAX_DEPTH < depth(map.values()) + 1 => {
+            let detail = format!("objects and arrays lie more than {MAX_DEPTH} deep in one another");
+            Err(Rejection {
+                code: Code::InvalidField,
+                ..Rejection::whole(Code::InvalidJson, detail)
+            })
+        }
         Ok(Value::Object(map)) => Ok(map),
         Ok(other) => {
             let detail = format!("a command must be an object, not {}", kind(&other));
@@ -63,6 +73,18 @@ fn document(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
         }
         Err(error) => Err(not_json(payload, &error)),
     }
+}
+
+/// How deep objects and arrays lie in one another. The parser bounds the recursion.
+fn depth<'a>(values: impl Iterator<Item = &'a Value>) -> usize {
+    values
+        .map(|value| match value {
+            Value::Array(items) => 1 + depth(items.iter()),
+            Value::Object(map) => 1 + depth(map.values()),
+            _ => 0,
+        })
+        .max()
+        .unwrap_or(0)
 }
 
 fn not_json(payload: &[u8], error: &serde_json::Error) -> Rejection {

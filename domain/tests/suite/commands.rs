@@ -1,6 +1,6 @@
 //! Reading commands.
 
-use domain::command::{MAX_PAYLOAD, Read, read};
+use domain::command::{MAX_DEPTH, MAX_PAYLOAD, Read, read};
 use domain::{Code, Event, Rejection, decide};
 use serde_json::json;
 
@@ -167,4 +167,31 @@ fn the_content_does_not_depend_on_order_or_white_space() {
         read(turned.as_bytes()).fingerprint,
         read(SEED.as_bytes()).fingerprint
     );
+}
+
+/// Whatever is accepted must be readable for ever: one event that is not would stop every projection.
+#[test]
+fn every_accepted_command_becomes_an_event_that_can_be_read_again() {
+    for depth in 1..=130 {
+        let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for field in ["unknown", "properties", "context"] {
+            let value = if field == "unknown" {
+                nested.clone()
+            } else {
+                format!(r#"{{"x":{nested}}}"#)
+            };
+            let payload = format!(
+                r#"{{"type":"create_interaction","user_id":1,"interaction":"like","{field}":{value}}}"#
+            );
+            let Ok(command) = read(payload.as_bytes()).command else {
+                assert!(MAX_DEPTH < depth + 2, "{field} {depth} is refused");
+                continue;
+            };
+            assert!(depth <= MAX_DEPTH, "{field} {depth} is accepted");
+            let event = decide(command, chrono::DateTime::UNIX_EPOCH);
+            let encoded = event.encode();
+            let again = Event::decode(encoded.event_type, encoded.schema_version, &encoded.data);
+            assert_eq!(again.expect("readable"), event);
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! Writes the events of a batch, by COPY: the rows are known to be new, so nothing can conflict.
 
+use super::encode::Rows;
 use super::{Content, Item, Key, Known, event_id, key};
 use crate::StoreError;
+use crate::dead_letters::storable;
+use bytes::Bytes;
 use deadpool_postgres::Transaction;
+use futures::SinkExt as _;
 use std::collections::HashMap;
 use std::error::Error;
 use std::pin::pin;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 const COPY_EVENTS: &str = "\
@@ -32,6 +35,9 @@ const COLUMNS: [Type; 17] = [
     Type::JSON,
     Type::JSON,
 ];
+
+/// Bytes of a row, for the first allocation.
+const USUAL_ROW: usize = 400;
 
 /// JSON that is text already: written as it is, not parsed and printed again.
 #[derive(Debug)]
@@ -65,9 +71,16 @@ pub(super) async fn copy(
     if known.is_empty() {
         return Ok(());
     }
+    let rows = encode(items, first, known)?;
     let statement = tx.prepare_cached(COPY_EVENTS).await.map_err(failed)?;
-    let sink = tx.copy_in(&statement).await.map_err(failed)?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &COLUMNS));
+    let mut sink = pin!(tx.copy_in::<_, Bytes>(&statement).await.map_err(failed)?);
+    sink.send(rows).await.map_err(failed)?;
+    sink.finish().await.map_err(failed)?;
+    Ok(())
+}
+
+fn encode(items: &[Item], first: &[usize], known: &HashMap<Key<'_>, Known>) -> Result<Bytes, StoreError> {
+    let mut rows = Rows::new(&COLUMNS, known.len() * USUAL_ROW);
     for item in first.iter().map(|index| &items[*index]) {
         let (
             Some(known),
@@ -83,11 +96,10 @@ pub(super) async fn copy(
         };
         let origin = &item.origin;
         let metadata = metadata(&origin.properties);
-        let event_id = event_id(item);
-        let row: [&(dyn ToSql + Sync); 17] = [
+        rows.push(&[
             &known.position.0,
             occurred_at,
-            &event_id,
+            &event_id(item),
             &item.command_id.0,
             &origin.ledger,
             &origin.entry,
@@ -98,15 +110,13 @@ pub(super) async fn copy(
             &item.project.as_str(),
             stream,
             &encoded.event_type,
-            &origin.key,
-            &&*origin.producer,
+            &origin.key.as_deref().map(storable),
+            &storable(&origin.producer),
             &JsonText(&encoded.data),
             &metadata.as_deref().map(JsonText),
-        ];
-        writer.as_mut().write(&row).await.map_err(failed)?;
+        ])?;
     }
-    writer.finish().await.map_err(failed)?;
-    Ok(())
+    Ok(rows.finish())
 }
 
 /// The message's properties, less what has a column.

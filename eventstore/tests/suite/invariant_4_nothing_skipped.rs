@@ -172,3 +172,60 @@ async fn a_reader_beside_many_writers_sees_every_event_once_and_in_order() {
             .sum::<usize>()
     );
 }
+
+/// A writer that stops in the middle of a COPY is neither idle nor does its statement time out.
+#[tokio::test]
+async fn a_writer_that_stops_in_the_middle_of_a_copy_is_ended() {
+    let f = fixture().await;
+    let session = f.session().await;
+    let begin = "begin; set local statement_timeout = '200ms'; set local idle_in_transaction_session_timeout = '200ms';
+        select eventstore.declare_append(), nextval('eventstore.event_position')";
+    session.batch_execute(begin).await.unwrap();
+    let copy = session
+        .copy_in::<_, bytes::Bytes>("copy eventstore.events from stdin")
+        .await
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(
+        f.store.watermark().await.unwrap(),
+        Position(0),
+        "the server lets it be"
+    );
+    assert!(
+        f.store
+            .end_stalled_writers(std::time::Duration::from_mins(1))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        f.store
+            .end_stalled_writers(std::time::Duration::ZERO)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    testkit::eventually(std::time::Duration::from_secs(10), async || {
+        (f.store.watermark().await.unwrap() == Position(1)).then_some(())
+    })
+    .await;
+    drop(copy);
+}
+
+#[tokio::test]
+async fn pages_are_bounded_by_positions_and_by_bytes() {
+    let f = fixture().await;
+    f.record(&(1..=10).map(like).collect::<Vec<Item>>()).await;
+    let buckets: Vec<i16> = (0..64).collect();
+    let page = f.store.page(&buckets, Position(2), 3, 1_000_000).await.unwrap();
+    let positions: Vec<i64> = page.events.iter().map(|e| e.position.0).collect();
+    assert_eq!((positions, page.through), (vec![3, 4, 5], Position(5)));
+    let page = f.store.page(&buckets, Position(2), 100, 150).await.unwrap();
+    assert_eq!(
+        (page.events.len(), page.through, page.cut),
+        (2, Position(4), true)
+    );
+    let page = f.store.page(&buckets, Position(10), 100, 150).await.unwrap();
+    assert_eq!((page.events.len(), page.through), (0, Position(10)));
+}

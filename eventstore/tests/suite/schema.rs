@@ -94,3 +94,17 @@ async fn a_database_that_is_not_there_is_named_as_such() {
     assert_eq!(check_schema(&db).await.unwrap_err().trouble, Trouble::Transient);
     assert!(Database::new(&DatabaseOptions::new("postgres://x:secret@:bad", 1, "test")).is_err());
 }
+
+#[tokio::test]
+async fn a_sequence_behind_the_log_holds_and_puts_nothing_aside() {
+    let f = fixture().await;
+    f.record(&[like(1)]).await;
+    f.session()
+        .await
+        .batch_execute("select setval('eventstore.event_position', 1, false)")
+        .await
+        .unwrap();
+    let error = f.store.record(&[like(2)]).await.unwrap_err();
+    assert_eq!(error.trouble, Trouble::Configuration, "{error}");
+    assert_eq!(f.log().await, [1]);
+}
