@@ -81,7 +81,7 @@ pub struct Origin {
     /// Place in a batched entry, -1 when there is none.
     pub batch_index: i32,
     /// The message's key.
-    pub key: Option<String>,
+    pub key: Option<Arc<str>>,
     /// The producer's name.
     pub producer: Arc<str>,
     /// The message's properties.
@@ -159,11 +159,11 @@ async fn record_in(client: &mut Object, items: &[Item]) -> Result<Vec<Outcome>, 
         .transaction()
         .await
         .map_err(|e| StoreError::of("begin a batch", e))?;
-    let first = first_of_each(items);
-    let mut known = insert_commands(&tx, items, &first).await?;
-    events::copy(&tx, items, &first, &known).await?;
-    outcome::read_known(&tx, items, &first, &mut known).await?;
-    let outcomes = outcome::of(items, &known);
+    let commands = Commands::of(items);
+    let mut known = insert_commands(&tx, items, &commands).await?;
+    events::copy(&tx, items, &commands, &known).await?;
+    outcome::read_known(&tx, items, &commands, &mut known).await?;
+    let outcomes = outcome::of(items, &commands, &known);
     crate::dead_letters::insert(&tx, items, &outcomes).await?;
     tx.commit()
         .await
@@ -171,27 +171,41 @@ async fn record_in(client: &mut Object, items: &[Item]) -> Result<Vec<Outcome>, 
     Ok(outcomes)
 }
 
-/// What names a command within the store.
-pub(crate) type Key<'a> = (&'a str, Uuid);
-
-pub(crate) fn key(item: &Item) -> Key<'_> {
-    (item.project.as_str(), item.command_id.0)
+/// The commands of a batch that are to become events.
+struct Commands {
+    /// Indices of the items by which each command arrived first, in order.
+    first: Vec<usize>,
+    /// For each item the place in `first` of its command; `None` for what was rejected.
+    place: Vec<Option<usize>>,
 }
 
-/// Indices of the items that are to become events, each command once, by its first arrival.
-fn first_of_each(items: &[Item]) -> Vec<usize> {
-    let mut seen = std::collections::HashSet::with_capacity(items.len());
-    let wanted = items
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| matches!(item.content, Content::Event { .. }));
-    wanted
-        .filter(|(_, item)| seen.insert(key(item)))
-        .map(|(index, _)| index)
-        .collect()
+impl Commands {
+    fn of(items: &[Item]) -> Self {
+        let mut seen: HashMap<(Uuid, &str), usize> = HashMap::with_capacity(items.len());
+        let mut first = Vec::with_capacity(items.len());
+        let place = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| {
+                matches!(item.content, Content::Event { .. }).then(|| {
+                    *seen
+                        .entry((item.command_id.0, item.project.as_str()))
+                        .or_insert_with(|| {
+                            first.push(index);
+                            first.len() - 1
+                        })
+                })
+            })
+            .collect();
+        Self { first, place }
+    }
+
+    fn items<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = &'a Item> {
+        self.first.iter().map(|index| &items[*index])
+    }
 }
 
-/// `nextval` is evaluated row by row as rows go in, in the order of the arrays.
+/// `nextval` is evaluated row by row as rows go in, in the order of the arrays; what went in comes back in that order.
 const INSERT_COMMANDS: &str = "\
 insert into eventstore.commands (command_id, project, fingerprint, position)
 select c.command_id, c.project, c.fingerprint, nextval('eventstore.event_position')
@@ -200,21 +214,22 @@ select c.command_id, c.project, c.fingerprint, nextval('eventstore.event_positio
     on conflict do nothing
 returning command_id, project, position";
 
-/// Declares the append, then inserts what is new into the dedup table; gives the positions drawn for it.
-async fn insert_commands<'a>(
+/// Declares the append, then inserts what is new into the dedup table. Gives, in step with `commands.first`, what is
+/// known of each: the position of the new ones, nothing yet of the others.
+async fn insert_commands(
     tx: &Transaction<'_>,
-    items: &'a [Item],
-    first: &[usize],
-) -> Result<HashMap<Key<'a>, Known>, StoreError> {
+    items: &[Item],
+    commands: &Commands,
+) -> Result<Vec<Option<Known>>, StoreError> {
     let failed = |e| StoreError::of("record commands", e);
-    if first.is_empty() {
-        return Ok(HashMap::new());
+    if commands.first.is_empty() {
+        return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = first.iter().map(|i| items[*i].command_id.0).collect();
-    let projects: Vec<&str> = first.iter().map(|i| items[*i].project.as_str()).collect();
-    let prints: Vec<Uuid> = first
-        .iter()
-        .map(|i| Uuid::from_bytes(items[*i].fingerprint))
+    let ids: Vec<Uuid> = commands.items(items).map(|item| item.command_id.0).collect();
+    let projects: Vec<&str> = commands.items(items).map(|item| item.project.as_str()).collect();
+    let prints: Vec<Uuid> = commands
+        .items(items)
+        .map(|item| Uuid::from_bytes(item.fingerprint))
         .collect();
     let declare = tx
         .prepare_cached("select eventstore.declare_append()")
@@ -226,26 +241,29 @@ async fn insert_commands<'a>(
         .query(&insert, &[&ids, &projects, &prints])
         .await
         .map_err(failed)?;
-    let inserted: HashMap<Key<'_>, i64> = rows
-        .iter()
-        .map(|row| ((row.get(1), row.get(0)), row.get(2)))
+    let mut inserted = rows.iter().peekable();
+    let known = commands
+        .items(items)
+        .map(|item| {
+            let row = inserted.next_if(|row| {
+                row.get::<_, Uuid>(0) == item.command_id.0 && row.get::<_, &str>(1) == item.project.as_str()
+            })?;
+            Some(Known {
+                position: Position(row.get(2)),
+                fingerprint: Uuid::from_bytes(item.fingerprint),
+                now: true,
+            })
+        })
         .collect();
-    let mut known = HashMap::with_capacity(items.len());
-    for index in first {
-        let item = &items[*index];
-        if let Some(position) = inserted.get(&key(item)) {
-            let fingerprint = Uuid::from_bytes(item.fingerprint);
-            known.insert(
-                key(item),
-                Known {
-                    position: Position(*position),
-                    fingerprint,
-                    by: Some(*index),
-                },
-            );
-        }
+    match inserted.next() {
+        None => Ok(known),
+        // Never seen; an event without a row, or a row without an event, would be worse than a batch that is held.
+        Some(_) => Err(StoreError::new(
+            "record commands",
+            Trouble::Transient,
+            "rows came back out of order",
+        )),
     }
-    Ok(known)
 }
 
 pub(crate) fn event_id(item: &Item) -> Uuid {

@@ -56,15 +56,15 @@ pub struct Envelope {
     /// Where it lies.
     pub at: Coordinates,
     /// Ordering key, else partition key; `None` when the sender set neither. Bytes that are no UTF-8 are given
-    /// as their base64.
-    pub key: Option<String>,
+    /// as their base64. Messages of one entry may share it.
+    pub key: Option<Arc<str>>,
     /// The bytes that the producer sent, inflated.
     pub payload: Bytes,
     /// The message's properties, in the order in which they were sent.
     pub properties: Vec<(String, String)>,
     /// When the producer published it, by the producer's clock, to the millisecond.
     pub publish_time: DateTime<Utc>,
-    /// Name of the producer.
+    /// Name of the producer; `unreadable:` and a hash of the entry when it cannot be told who that was.
     pub producer: Arc<str>,
     /// The producer's sequence id of the message.
     pub sequence_id: u64,
@@ -73,7 +73,23 @@ pub struct Envelope {
     pub unreadable: Option<String>,
 }
 
+/// What a message takes beside its bytes, roughly: the structs, places in lists, what is made of it on its way.
+const MESSAGE_OVERHEAD: usize = 512;
+/// What a property takes beside its bytes: two strings.
+const PROPERTY_OVERHEAD: usize = 64;
+
 impl Envelope {
+    /// How much memory the message takes, in bytes, for those who bound it (invariant 9): rather too much than too
+    /// little, and in full what it shares with others, since who stores it makes a copy.
+    pub fn weight(&self) -> usize {
+        let properties: usize = self
+            .properties
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + PROPERTY_OVERHEAD)
+            .sum();
+        MESSAGE_OVERHEAD + self.payload.len() + self.key.as_ref().map_or(0, |key| key.len()) + properties
+    }
+
     /// The value of the first property with this name.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties

@@ -8,6 +8,7 @@ mod admin;
 mod backlog;
 mod compression;
 mod connection;
+mod damaged;
 mod entries;
 mod entry;
 mod errors;
@@ -35,6 +36,8 @@ use tokio::time::timeout;
 
 /// How often the topic is asked for partitions that were added.
 const PARTITION_REFRESH: Duration = Duration::from_mins(1);
+/// After so much silence a broker is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to reach Pulsar.
@@ -67,6 +70,7 @@ pub struct PulsarQueue {
     options: PulsarOptions,
     admin: Arc<Admin>,
     partition_refresh: Duration,
+    keep_alive: Duration,
 }
 
 impl PulsarQueue {
@@ -77,6 +81,7 @@ impl PulsarQueue {
             options,
             admin: Arc::new(admin),
             partition_refresh: PARTITION_REFRESH,
+            keep_alive: KEEP_ALIVE,
         }
     }
 
@@ -87,8 +92,16 @@ impl PulsarQueue {
         self
     }
 
+    /// After how much silence a broker is asked whether it is there; 15 s when not set. A broker that does not answer
+    /// within a third of that is given up.
+    #[must_use]
+    pub fn with_keep_alive(mut self, silence: Duration) -> Self {
+        self.keep_alive = silence;
+        self
+    }
+
     fn service(&self) -> Result<Service, QueueError> {
-        Service::new(&self.options.url, self.options.token.as_deref())
+        Service::new(&self.options.url, self.options.token.as_deref(), self.keep_alive)
     }
 
     fn sink<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<Arc<dyn MessageSink>, QueueError>> {

@@ -229,6 +229,22 @@ mod tests {
     }
 
     #[test]
+    fn the_document_of_the_configuration_names_every_variable_and_marks_the_secret_ones() {
+        let document = include_str!("../../docs/configuration.md");
+        let row = |line: &str| {
+            let (name, rest) = line.strip_prefix("| `")?.split_once("` ")?;
+            Some((name.to_owned(), rest.starts_with('★')))
+        };
+        let documented: Vec<(String, bool)> = document.lines().filter_map(row).collect();
+        let known: Vec<(String, bool)> = variables()
+            .iter()
+            .flat_map(|(_, list)| list.iter())
+            .map(|v| (v.name.to_owned(), v.shown != crate::env::Shown::Plain))
+            .collect();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
     fn an_open_api_is_warned_about() {
         assert_eq!(load(Role::Api, &[URL, OPEN]).unwrap().warnings().len(), 1);
         assert!(

@@ -71,10 +71,12 @@ fn filter(level: &str) -> EnvFilter {
     // Its warnings are about retries of which our own supervisor tells; who wants them asks for them.
     let of_pulsar = |directive: &str| directive.starts_with("pulsar=") || directive.starts_with("pulsar::");
     let asked = level.split(',').any(of_pulsar);
+    // The migrations' library says in lines of its own what `migrate` prints as its result.
+    let quiet = "refinery_core=warn";
     let directives = if asked {
-        level.to_owned()
+        format!("{quiet},{level}")
     } else {
-        format!("{level},pulsar=error")
+        format!("{quiet},{level},pulsar=error")
     };
     EnvFilter::builder().parse_lossy(directives)
 }

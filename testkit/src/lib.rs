@@ -27,3 +27,5 @@ pub use process::{Process, Signal};
 pub use proxy::TcpProxy;
 pub use pulsar::{PulsarServer, TestNamespace};
 pub use sender::Sender;
+/// The client that [`connect`] gives, for tests of crates that may not know it.
+pub use tokio_postgres;

@@ -13,6 +13,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// A worker makes and frees some twenty small pieces a command, across threads, which the system's allocator does at
+/// length (measured in docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
         Ok(code) => code,

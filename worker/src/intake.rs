@@ -1,7 +1,7 @@
 //! Takes deliveries and hands them to the lanes: equal keys to the same lane, in order.
 
 use crate::Options;
-use crate::lane::{Lane, Work};
+use crate::lane::{Chunk, Lane};
 use crate::metrics::Metrics;
 use crate::patience::Patience;
 use anyhow::Context as _;
@@ -26,12 +26,10 @@ const CHUNKS: usize = 8;
 
 /// One permit stands for so many bytes.
 const GRAIN: usize = 256;
-/// What a message costs beside its payload.
-const OVERHEAD: usize = 512;
 
 pub(crate) struct Intake {
     source: Box<dyn CommandSource>,
-    lanes: Vec<mpsc::Sender<Vec<Work>>>,
+    lanes: Vec<mpsc::Sender<Chunk>>,
     running: JoinSet<()>,
     budget: Arc<Semaphore>,
     permits: usize,
@@ -117,54 +115,47 @@ impl Intake {
         }
     }
 
-    /// Hands deliveries out by key, waiting while too many bytes are under way.
+    /// Hands deliveries out by key, waiting while too many bytes are under way. Gives up when the patience of a stop is
+    /// over, and then hands out nothing more of these: it could overtake what was given up.
     async fn hand_out(&mut self, deliveries: Vec<Delivery>, beat: &Heartbeat) -> anyhow::Result<()> {
         let received = Instant::now();
         self.metrics.received.inc_by(deliveries.len() as u64);
-        let mut chunks: Vec<Vec<Work>> = self.lanes.iter().map(|_| Vec::new()).collect();
+        let expected = deliveries.len() / self.lanes.len() + 1;
+        let mut by_lane: Vec<Vec<Delivery>> =
+            self.lanes.iter().map(|_| Vec::with_capacity(expected)).collect();
         for delivery in deliveries {
-            let bytes = delivery.envelope.payload.len() + OVERHEAD;
-            let permits = u32::try_from((bytes / GRAIN).clamp(1, self.permits)).expect("below the budget");
-            let permit = if let Ok(permit) = Arc::clone(&self.budget).try_acquire_many_owned(permits) {
-                permit
-            } else {
-                // What waits here must reach its lanes first: it may hold all of the budget.
-                if !self.send(&mut chunks, beat).await? {
-                    return Ok(());
-                }
-                let acquire = Arc::clone(&self.budget).acquire_many_owned(permits);
-                let Some(permit) = self.alive(acquire, beat).await else {
-                    return Ok(());
-                };
-                permit.context("the budget is never closed")?
-            };
-            let lane = self.lane_of(&delivery);
-            chunks[lane].push(Work {
-                delivery,
-                received,
-                share: permit,
-            });
+            by_lane[self.lane_of(&delivery)].push(delivery);
         }
-        self.send(&mut chunks, beat).await?;
-        Ok(())
-    }
-
-    /// Hands chunks to their lanes; `false` when some of them was given up, after which nothing of the same deliveries
-    /// may follow: it could overtake what was given up.
-    async fn send(&self, chunks: &mut [Vec<Work>], beat: &Heartbeat) -> anyhow::Result<bool> {
-        for (lane, chunk) in self.lanes.iter().zip(chunks.iter_mut()) {
-            if chunk.is_empty() {
+        for (lane, deliveries) in self.lanes.iter().zip(by_lane) {
+            if deliveries.is_empty() {
                 continue;
             }
-            match self.alive(lane.send(std::mem::take(chunk)), beat).await {
+            let weight: usize = deliveries.iter().map(|delivery| delivery.envelope.weight()).sum();
+            let permits = u32::try_from((weight / GRAIN).clamp(1, self.permits)).expect("below the budget");
+            let acquire = Arc::clone(&self.budget).acquire_many_owned(permits);
+            let Some(share) = self.alive(acquire, beat).await else {
+                return Ok(());
+            };
+            let share = share.context("the budget is never closed")?;
+            match self
+                .alive(
+                    lane.send(Chunk {
+                        deliveries,
+                        received,
+                        share,
+                    }),
+                    beat,
+                )
+                .await
+            {
                 Some(Ok(())) => {}
-                None => return Ok(false),
+                None => return Ok(()),
                 // A lane that gave up on a database that is away, while the process stops.
-                Some(Err(_)) if self.stopping.is_cancelled() => return Ok(false),
+                Some(Err(_)) if self.stopping.is_cancelled() => return Ok(()),
                 Some(Err(_)) => anyhow::bail!("a lane ended"),
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Waits, showing life, for as long as the database takes. When the process stops, deliveries that were begun are

@@ -9,23 +9,26 @@ use messaging::{Delivery, Receipt, Settler};
 use service::Process;
 use service::backoff::Backoff;
 use service::health::Condition;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// A message on its way, and its share of the memory.
-pub(crate) struct Work {
-    pub(crate) delivery: Delivery,
+/// Messages on their way, in order, and their share of the memory.
+pub(crate) struct Chunk {
+    pub(crate) deliveries: Vec<Delivery>,
     pub(crate) received: Instant,
     pub(crate) share: OwnedSemaphorePermit,
 }
 
-/// A batch under way. `items`, `receipts` and `received` go in step.
+/// A batch under way. `items` and `receipts` go in step.
+#[derive(Default)]
 struct Batch {
     items: Vec<Item>,
     receipts: Vec<Receipt>,
-    received: Vec<Instant>,
+    /// When they were received, and how many of them.
+    received: Vec<(Instant, usize)>,
     /// The memory of the batch, given back with it.
     shares: Vec<OwnedSemaphorePermit>,
 }
@@ -60,16 +63,15 @@ impl Lane {
         }
     }
 
-    pub(crate) async fn run(self, mut chunks: mpsc::Receiver<Vec<Work>>) {
-        let mut waiting: Vec<Work> = Vec::new();
+    pub(crate) async fn run(self, mut chunks: mpsc::Receiver<Chunk>) {
+        let mut waiting = VecDeque::new();
         loop {
             if waiting.is_empty() {
                 let Some(chunk) = chunks.recv().await else { return };
-                waiting = chunk;
+                waiting.push_back(chunk);
             }
-            let work = self.collect(&mut chunks, waiting).await;
-            let (batch, rest) = self.batch(work);
-            waiting = rest;
+            self.collect(&mut chunks, &mut waiting).await;
+            let batch = self.batch(&mut waiting);
             if !self.record(batch).await {
                 // What is not recorded stays with the queue and is delivered again.
                 return;
@@ -78,39 +80,46 @@ impl Lane {
     }
 
     /// Fills up to a batch, for at most the linger.
-    async fn collect(&self, chunks: &mut mpsc::Receiver<Vec<Work>>, mut work: Vec<Work>) -> Vec<Work> {
+    async fn collect(&self, chunks: &mut mpsc::Receiver<Chunk>, waiting: &mut VecDeque<Chunk>) {
         let until = Instant::now() + self.options.linger;
-        while work.len() < self.options.batch_size {
+        let mut count: usize = waiting.iter().map(|chunk| chunk.deliveries.len()).sum();
+        while count < self.options.batch_size {
             match timeout_at(until, chunks.recv()).await {
-                Ok(Some(mut chunk)) => work.append(&mut chunk),
+                Ok(Some(chunk)) => {
+                    count += chunk.deliveries.len();
+                    waiting.push_back(chunk);
+                }
                 Ok(None) | Err(_) => break,
             }
         }
-        work
     }
 
-    /// Decodes and decides the first of the work, as many as a batch may have.
-    fn batch(&self, mut work: Vec<Work>) -> (Batch, Vec<Work>) {
-        let rest = work.split_off(work.len().min(self.options.batch_size));
+    /// Decodes and decides the first of what waits, as many as a batch may have.
+    fn batch(&self, waiting: &mut VecDeque<Chunk>) -> Batch {
         let now = service::clock::now();
-        let mut batch = Batch {
-            items: Vec::with_capacity(work.len()),
-            receipts: Vec::with_capacity(work.len()),
-            received: Vec::with_capacity(work.len()),
-            shares: Vec::with_capacity(work.len()),
-        };
-        for Work {
-            delivery,
-            received,
-            share,
-        } in work
+        let mut batch = Batch::default();
+        while batch.items.len() < self.options.batch_size
+            && let Some(mut chunk) = waiting.pop_front()
         {
-            batch.items.push(prepare::item(delivery.envelope, now));
-            batch.receipts.push(delivery.receipt);
-            batch.received.push(received);
-            batch.shares.push(share);
+            let room = self.options.batch_size - batch.items.len();
+            let rest = chunk.deliveries.split_off(chunk.deliveries.len().min(room));
+            batch.received.push((chunk.received, chunk.deliveries.len()));
+            batch.items.reserve(chunk.deliveries.len());
+            batch.receipts.reserve(chunk.deliveries.len());
+            for Delivery { envelope, receipt } in chunk.deliveries {
+                batch.items.push(prepare::item(envelope, now));
+                batch.receipts.push(receipt);
+            }
+            if rest.is_empty() {
+                batch.shares.push(chunk.share);
+            } else {
+                waiting.push_front(Chunk {
+                    deliveries: rest,
+                    ..chunk
+                });
+            }
         }
-        (batch, rest)
+        batch
     }
 
     /// Records a batch and settles it; `false` when the process stops and the database does not come back in time.
@@ -122,9 +131,12 @@ impl Lane {
         self.settler.settle(batch.receipts);
         drop(batch.shares);
         let done = Instant::now();
-        for received in &batch.received {
-            self.metrics.duration.observe((done - *received).as_secs_f64());
+        let duration = self.metrics.duration.local();
+        for (received, count) in batch.received {
+            let seconds = (done - received).as_secs_f64();
+            (0..count).for_each(|_| duration.observe(seconds));
         }
+        duration.flush();
         self.metrics.batch_size.observe(outcomes.len() as f64);
         let (stored, duplicate, dead_lettered) = self.metrics.processed(&outcomes);
         let duration_ms = u64::try_from((done - started).as_millis()).unwrap_or(u64::MAX);

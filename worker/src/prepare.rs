@@ -122,7 +122,7 @@ mod tests {
                 entry: 0,
                 batch_index: -1,
             },
-            key: Some("123".to_owned()),
+            key: Some("123".into()),
             payload: Bytes::from_static(payload.as_bytes()),
             properties: Vec::new(),
             publish_time: DateTime::from_timestamp_millis(1_717_243_200_000).unwrap(),

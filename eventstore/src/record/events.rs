@@ -1,13 +1,12 @@
 //! Writes the events of a batch, by COPY: the rows are known to be new, so nothing can conflict.
 
 use super::encode::Rows;
-use super::{Content, Item, Key, Known, event_id, key};
+use super::{Commands, Content, Item, Known, event_id};
 use crate::StoreError;
 use crate::dead_letters::storable;
 use bytes::Bytes;
 use deadpool_postgres::Transaction;
 use futures::SinkExt as _;
-use std::collections::HashMap;
 use std::error::Error;
 use std::pin::pin;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -60,18 +59,17 @@ impl ToSql for JsonText<'_> {
     to_sql_checked!();
 }
 
-/// Copies the events of the items that were new.
+/// Copies the events of the commands that were new.
 pub(super) async fn copy(
     tx: &Transaction<'_>,
     items: &[Item],
-    first: &[usize],
-    known: &HashMap<Key<'_>, Known>,
+    commands: &Commands,
+    known: &[Option<Known>],
 ) -> Result<(), StoreError> {
     let failed = |e| StoreError::of("record events", e);
-    if known.is_empty() {
+    let Some(rows) = encode(items, commands, known)? else {
         return Ok(());
-    }
-    let rows = encode(items, first, known)?;
+    };
     let statement = tx.prepare_cached(COPY_EVENTS).await.map_err(failed)?;
     let mut sink = pin!(tx.copy_in::<_, Bytes>(&statement).await.map_err(failed)?);
     sink.send(rows).await.map_err(failed)?;
@@ -79,9 +77,14 @@ pub(super) async fn copy(
     Ok(())
 }
 
-fn encode(items: &[Item], first: &[usize], known: &HashMap<Key<'_>, Known>) -> Result<Bytes, StoreError> {
-    let mut rows = Rows::new(&COLUMNS, known.len() * USUAL_ROW);
-    for item in first.iter().map(|index| &items[*index]) {
+/// The rows of what is new; `None` when nothing is.
+fn encode(items: &[Item], commands: &Commands, known: &[Option<Known>]) -> Result<Option<Bytes>, StoreError> {
+    let new = known.iter().flatten().count();
+    if new == 0 {
+        return Ok(None);
+    }
+    let mut rows = Rows::new(&COLUMNS, new * USUAL_ROW);
+    for (item, known) in commands.items(items).zip(known) {
         let (
             Some(known),
             Content::Event {
@@ -90,7 +93,7 @@ fn encode(items: &[Item], first: &[usize], known: &HashMap<Key<'_>, Known>) -> R
                 occurred_at,
                 encoded,
             },
-        ) = (known.get(&key(item)), &item.content)
+        ) = (known, &item.content)
         else {
             continue;
         };
@@ -116,7 +119,7 @@ fn encode(items: &[Item], first: &[usize], known: &HashMap<Key<'_>, Known>) -> R
             &metadata.as_deref().map(JsonText),
         ])?;
     }
-    Ok(rows.finish())
+    Ok(Some(rows.finish()))
 }
 
 /// The message's properties, less what has a column.

@@ -1,18 +1,17 @@
 //! Tells repeats from conflicts, by what the dedup table holds.
 
-use super::{Content, Item, Key, Outcome, key};
+use super::{Commands, Content, Item, Outcome};
 use crate::{Position, StoreError};
 use deadpool_postgres::Transaction;
 use domain::Code;
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What the dedup table holds of a command.
 pub(super) struct Known {
     pub(super) position: Position,
     pub(super) fingerprint: Uuid,
-    /// The item that was recorded now; `None` when it was recorded before.
-    pub(super) by: Option<usize>,
+    /// Whether it was recorded now, not before.
+    pub(super) now: bool,
 }
 
 const READ_KNOWN: &str = "\
@@ -21,56 +20,49 @@ select asked.place, c.position, c.fingerprint
   join eventstore.commands c using (command_id, project)";
 
 /// Reads what was recorded before, in a statement of its own: its snapshot holds what the insert waited for.
-pub(super) async fn read_known<'a>(
+pub(super) async fn read_known(
     tx: &Transaction<'_>,
-    items: &'a [Item],
-    first: &[usize],
-    known: &mut HashMap<Key<'a>, Known>,
+    items: &[Item],
+    commands: &Commands,
+    known: &mut [Option<Known>],
 ) -> Result<(), StoreError> {
     let failed = |e| StoreError::of("read recorded commands", e);
-    let missing: Vec<Key<'a>> = first
-        .iter()
-        .map(|index| key(&items[*index]))
-        .filter(|key| !known.contains_key(key))
-        .collect();
+    let missing: Vec<usize> = (0..known.len()).filter(|place| known[*place].is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let (projects, ids): (Vec<&str>, Vec<Uuid>) = missing.iter().copied().unzip();
+    let item = |place: &usize| &items[commands.first[*place]];
+    let ids: Vec<Uuid> = missing.iter().map(|place| item(place).command_id.0).collect();
+    let projects: Vec<&str> = missing.iter().map(|place| item(place).project.as_str()).collect();
     let statement = tx.prepare_cached(READ_KNOWN).await.map_err(failed)?;
     for row in tx.query(&statement, &[&ids, &projects]).await.map_err(failed)? {
-        let place = usize::try_from(row.get::<_, i64>(0) - 1).expect("ordinality counts from 1");
-        known.insert(
-            missing[place],
-            Known {
-                position: Position(row.get(1)),
-                fingerprint: row.get(2),
-                by: None,
-            },
-        );
+        let asked = usize::try_from(row.get::<_, i64>(0) - 1).expect("ordinality counts from 1");
+        known[missing[asked]] = Some(Known {
+            position: Position(row.get(1)),
+            fingerprint: row.get(2),
+            now: false,
+        });
     }
     Ok(())
 }
 
 /// What became of each item.
-pub(super) fn of(items: &[Item], known: &HashMap<Key<'_>, Known>) -> Vec<Outcome> {
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| match &item.content {
-            Content::Rejected(rejection) => Outcome::DeadLettered(rejection.code),
-            Content::Event { .. } => {
-                let known = known
-                    .get(&key(item))
-                    .expect("inserted now, or found: rows are never deleted");
-                if known.by == Some(index) {
-                    Outcome::Stored(known.position)
-                } else if known.fingerprint == Uuid::from_bytes(item.fingerprint) {
-                    Outcome::Duplicate(known.position)
-                } else {
-                    Outcome::DeadLettered(Code::Conflict)
-                }
+pub(super) fn of(items: &[Item], commands: &Commands, known: &[Option<Known>]) -> Vec<Outcome> {
+    let outcome = |(index, item): (usize, &Item)| match (&item.content, commands.place[index]) {
+        (Content::Rejected(rejection), _) => Outcome::DeadLettered(rejection.code),
+        (Content::Event { .. }, place) => {
+            let place = place.expect("every event has a place");
+            let known = known[place]
+                .as_ref()
+                .expect("inserted now, or found: rows are never deleted");
+            if known.now && commands.first[place] == index {
+                Outcome::Stored(known.position)
+            } else if known.fingerprint == Uuid::from_bytes(item.fingerprint) {
+                Outcome::Duplicate(known.position)
+            } else {
+                Outcome::DeadLettered(Code::Conflict)
             }
-        })
-        .collect()
+        }
+    };
+    items.iter().enumerate().map(outcome).collect()
 }

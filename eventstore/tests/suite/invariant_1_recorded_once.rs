@@ -165,7 +165,7 @@ async fn what_a_writer_rolled_back_is_recorded_when_it_comes_again() {
 async fn a_key_that_postgresql_cannot_hold_does_not_stop_its_command() {
     let f = fixture().await;
     let mut odd = like(1);
-    odd.origin.key = Some("a\0b".to_owned());
+    odd.origin.key = Some("a\0b".into());
     odd.origin.producer = "p\0".into();
     assert_eq!(f.record(&[odd]).await, [Outcome::Stored(Position(1))]);
 }

@@ -1,4 +1,5 @@
 //! The event store against a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod dead_letters;
 mod invariant_1_recorded_once;

@@ -88,7 +88,7 @@ pub(crate) fn item(id: u128, payload: &str) -> Item {
             ledger: 3,
             entry: i64::try_from(id & 0xffff).expect("16 bits"),
             batch_index: -1,
-            key: Some("123".to_owned()),
+            key: Some("123".into()),
             producer: "test".into(),
             properties: vec![("colour".to_owned(), "green".to_owned())],
             payload: Bytes::copy_from_slice(payload.as_bytes()),

@@ -30,6 +30,22 @@ pub(super) struct Admin {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     body: String,
+    /// The other host to which the call was sent on, without the token.
+    elsewhere: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum NoAnswer {
+    Failed(ureq::Error),
+    /// It was sent on to where it must not go.
+    Astray(String),
+}
+
+impl<E: Into<ureq::Error>> From<E> for NoAnswer {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl Answer {
@@ -112,7 +128,8 @@ impl Admin {
         let called = tokio::task::spawn_blocking(move || this.call_blocking(&method, &path, &body)).await;
         let answer = match called {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
+            Ok(Err(NoAnswer::Astray(reason))) => return Err(QueueError::Refused { action, reason }),
+            Ok(Err(NoAnswer::Failed(error))) => {
                 return Err(unavailable(
                     action,
                     format!("{error} (PULSAR_ADMIN_URL is {})", self.shown()),
@@ -129,6 +146,18 @@ impl Admin {
             .contains(&answer.status);
         if told {
             Ok(answer)
+        } else if let (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(host)) =
+            (answer.status, &answer.elsewhere)
+        {
+            Err(QueueError::Refused {
+                action,
+                reason: format!(
+                    "the admin API at {} sent the call on to {host}, which answered {}: PULSAR_TOKEN is not sent \
+                     to another host; set PULSAR_ADMIN_URL to that host, or to a proxy that answers for all",
+                    self.shown(),
+                    answer.status,
+                ),
+            })
         } else if answer.status.is_client_error() {
             Err(QueueError::Refused {
                 action,
@@ -148,11 +177,12 @@ impl Admin {
         }
     }
 
-    fn call_blocking(&self, method: &Method, path: &str, body: &str) -> Result<Answer, ureq::Error> {
+    fn call_blocking(&self, method: &Method, path: &str, body: &str) -> Result<Answer, NoAnswer> {
         let mut url = format!("{}/admin/v2/{path}", self.base);
+        let mut elsewhere = None;
         for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::builder().method(method.clone()).uri(&url);
-            if let Some(token) = &self.token {
+            if let (Some(token), None) = (&self.token, &elsewhere) {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let mut response = if *method == Method::GET {
@@ -171,7 +201,11 @@ impl Admin {
                 .and_then(|to| to.to_str().ok())
                 .map(str::to_owned);
             if let Some(next) = next.filter(|_| status.is_redirection()) {
-                url = next;
+                let (next, same_host) = next_hop(&url, &next).map_err(NoAnswer::Astray)?;
+                if !same_host {
+                    elsewhere = Some(shown(&next));
+                }
+                url = next.into();
                 continue;
             }
             let body = response
@@ -179,25 +213,49 @@ impl Admin {
                 .with_config()
                 .limit(MAX_ANSWER)
                 .read_to_string()?;
-            return Ok(Answer { status, body });
+            return Ok(Answer {
+                status,
+                body,
+                elsewhere,
+            });
         }
-        Err(ureq::Error::TooManyRedirects)
+        Err(ureq::Error::TooManyRedirects.into())
     }
 
     /// The address without what may be secret.
     fn shown(&self) -> String {
-        Url::parse(&self.base).map_or_else(
-            |_| "no address".into(),
-            |url| {
-                format!(
-                    "{}://{}:{}",
-                    url.scheme(),
-                    url.host_str().unwrap_or("?"),
-                    url.port_or_known_default().unwrap_or(0)
-                )
-            },
-        )
+        Url::parse(&self.base).map_or_else(|_| "no address".into(), |url| shown(&url))
     }
+}
+
+/// Where a redirect leads, and whether that is the host that sent it. `Err` when it must not be followed.
+fn next_hop(from: &str, location: &str) -> Result<(Url, bool), String> {
+    let from = Url::parse(from).map_err(|error| format!("PULSAR_ADMIN_URL is no address: {error}"))?;
+    let to = from.join(location).map_err(|error| {
+        format!(
+            "the admin API at {} sent the call on nowhere: {error}",
+            shown(&from)
+        )
+    })?;
+    if to.scheme() != from.scheme() && to.scheme() != "https" {
+        return Err(format!(
+            "the admin API at {} sent the call on to {}: only the same scheme or https is followed \
+             (PULSAR_ADMIN_URL)",
+            shown(&from),
+            shown(&to)
+        ));
+    }
+    let same_host = to.host() == from.host();
+    Ok((to, same_host))
+}
+
+fn shown(url: &Url) -> String {
+    format!(
+        "{}://{}:{}",
+        url.scheme(),
+        url.host_str().unwrap_or("?"),
+        url.port_or_known_default().unwrap_or(0)
+    )
 }
 
 #[cfg(test)]
@@ -274,6 +332,89 @@ mod tests {
             .unwrap();
         assert!(answer.status.is_success());
         assert!(asked_owner.join().unwrap()[0].starts_with("PUT /admin/v2/persistent/a/b/c "));
+    }
+
+    fn asked_with_token(request: &str) -> bool {
+        request.to_lowercase().contains("authorization: bearer secret")
+    }
+
+    #[tokio::test]
+    async fn another_host_does_not_get_the_token() {
+        let (owner, asked_owner) = server(vec![
+            answer("204 No Content", "", ""),
+            answer("401 Unauthorized", "", ""),
+        ]);
+        let owner = owner.replace("127.0.0.1", "localhost");
+        let on = answer(
+            "307 Temporary Redirect",
+            &format!("location: {owner}/admin/v2/x\r\n"),
+            "",
+        );
+        let (address, asked) = server(vec![on.clone(), on]);
+        let admin = Admin::new(&address, Some("secret"));
+        let answered = admin.get("read the backlog", "x".into()).await.unwrap();
+        assert!(
+            answered.status.is_success(),
+            "where no token is needed it is followed"
+        );
+        let error = admin.get("read the backlog", "x".into()).await.unwrap_err();
+        assert!(!error.is_transient());
+        for part in [owner.as_str(), "PULSAR_TOKEN is not sent", "PULSAR_ADMIN_URL"] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+        assert!(
+            asked
+                .join()
+                .unwrap()
+                .iter()
+                .all(|request| asked_with_token(request))
+        );
+        assert!(
+            !asked_owner
+                .join()
+                .unwrap()
+                .iter()
+                .any(|request| asked_with_token(request))
+        );
+    }
+
+    #[tokio::test]
+    async fn the_same_host_gets_the_token_again() {
+        let (owner, asked_owner) = server(vec![answer("204 No Content", "", "")]);
+        let to = format!("location: {owner}/admin/v2/x\r\n");
+        let (address, _) = server(vec![answer("307 Temporary Redirect", &to, "")]);
+        let admin = Admin::new(&address, Some("secret"));
+        admin.get("read the backlog", "x".into()).await.unwrap();
+        assert!(asked_with_token(&asked_owner.join().unwrap()[0]));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_another_scheme_is_refused() {
+        let (address, _) = server(vec![answer("302 Found", "location: ftp://127.0.0.1/x\r\n", "")]);
+        let error = Admin::new(&address, Some("secret"))
+            .get("read the backlog", "x".into())
+            .await
+            .unwrap_err();
+        assert!(
+            !error.is_transient() && error.to_string().contains("ftp://"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn redirects_keep_or_gain_encryption() {
+        let hop = |from: &str, to: &str| next_hop(from, to).map(|(url, same)| (url.to_string(), same));
+        assert_eq!(hop("https://a/x", "/y"), Ok(("https://a/y".into(), true)));
+        assert_eq!(
+            hop("http://a:8080/x", "https://a:8443/y"),
+            Ok(("https://a:8443/y".into(), true))
+        );
+        assert_eq!(
+            hop("https://a/x", "https://b/x"),
+            Ok(("https://b/x".into(), false))
+        );
+        assert!(hop("https://a/x", "http://a/x").unwrap_err().contains("https"));
+        assert!(hop("https://a/x", "http://[").is_err());
     }
 
     #[tokio::test]

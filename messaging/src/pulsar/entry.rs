@@ -11,11 +11,22 @@ use crc::{CRC_32_ISCSI, Crc};
 use prost::Message as _;
 use pulsar::message::Metadata;
 use pulsar::message::proto::{CompressionType, KeyValue, MessageIdData, SingleMessageMetadata};
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// What precedes a checksum.
 const CHECKSUM_MAGIC: u16 = 0x0e01;
+
+/// Messages of one entry that are believed; clients send 1,000 or so at most. Not its bytes alone bound an entry: a
+/// message may take four of them, and a hundred times that as a delivery (invariant 9).
+const MAX_MESSAGES: usize = 20_000;
+/// What an entry may claim to hold before the broker's count of permits is not trusted any more.
+const MAX_CLAIM: u32 = 1_000_000;
+/// What the messages of one entry may take together: several times what is inflated at most.
+const MAX_WEIGHT: usize = 64 * 1024 * 1024;
+/// The metadata of an entry, or of a message in it.
+const MAX_METADATA: usize = 1024 * 1024;
 
 /// Opens the entries of one subscription life.
 #[derive(Debug)]
@@ -30,8 +41,9 @@ pub(super) struct EntryReader {
 /// What became of an entry.
 #[derive(Debug)]
 pub(super) struct Opened {
-    /// The permits that it used up: the broker counts messages.
-    pub(super) permits: i64,
+    /// The permits that it used up: the broker counts the messages that the entry claims to have, whatever it holds.
+    /// `None` for a claim that ruins that count.
+    pub(super) permits: Option<u32>,
     /// Whether its messages are numbered.
     pub(super) batched: bool,
 }
@@ -79,47 +91,52 @@ impl EntryReader {
             },
             Err(reason) => Parts {
                 metadata: Err(reason),
-                payload: raw,
+                payload: raw.clone(),
             },
         };
         let before = into.len();
-        let metadata = match parts.metadata {
-            Ok(metadata) => metadata,
-            Err(reason) => {
-                let mut envelope = self.envelope(id, &Metadata::default());
-                envelope.payload = parts.payload;
-                self.unreadable(envelope, reason, into, cost);
-                return Ok(Opened {
-                    permits: 1,
-                    batched: false,
+        let mut held = raw.len();
+        let opened = match parts.metadata {
+            Ok(metadata) => {
+                let opened = payload_of(&metadata, &parts.payload).and_then(|payload| {
+                    held = held.max(payload.len());
+                    self.messages(id, &metadata, payload, into)
                 });
+                if let Err(reason) = &opened {
+                    into.truncate(before);
+                    let mut envelope = self.envelope(id, &metadata);
+                    envelope.payload = parts.payload;
+                    envelope.properties = pairs(metadata.properties);
+                    self.unreadable(envelope, reason, into);
+                }
+                Opened {
+                    permits: u32::try_from(metadata.num_messages_in_batch.unwrap_or(1))
+                        .ok()
+                        .filter(|claimed| (1..=MAX_CLAIM).contains(claimed)),
+                    batched: opened.is_ok() && metadata.num_messages_in_batch.is_some(),
+                }
+            }
+            Err(reason) => {
+                let unknown = Metadata {
+                    producer_name: producer_of_unknown(&raw),
+                    ..Metadata::default()
+                };
+                let mut envelope = self.envelope(id, &unknown);
+                envelope.payload = parts.payload;
+                self.unreadable(envelope, &reason, into);
+                Opened {
+                    permits: Some(1),
+                    batched: false,
+                }
             }
         };
-        let permits = i64::from(metadata.num_messages_in_batch.unwrap_or(1).max(1));
-        let opened = payload_of(&metadata, &parts.payload)
-            .and_then(|payload| self.messages(id, &metadata, payload, into));
-        match opened {
-            Ok(()) => {
-                into[before..]
-                    .iter()
-                    .for_each(|delivery| cost.add(delivery.envelope.payload.len()));
-                Ok(Opened {
-                    permits,
-                    batched: metadata.num_messages_in_batch.is_some(),
-                })
-            }
-            Err(reason) => {
-                into.truncate(before);
-                let mut envelope = self.envelope(id, &metadata);
-                envelope.payload = parts.payload;
-                envelope.properties = pairs(metadata.properties);
-                self.unreadable(envelope, reason, into, cost);
-                Ok(Opened {
-                    permits,
-                    batched: false,
-                })
-            }
+        let fresh = &into[before..];
+        if !fresh.is_empty() {
+            // A small message keeps all of the bytes in which it lies.
+            let weight: usize = fresh.iter().map(|delivery| delivery.envelope.weight()).sum();
+            cost.add(fresh.len(), weight.max(held));
         }
+        Ok(opened)
     }
 
     /// The messages of an inflated payload.
@@ -140,9 +157,15 @@ impl EntryReader {
         // Each has a length field at least: what claims to be more is not believed.
         let most = payload.len() / 4;
         match usize::try_from(count) {
+            Ok(count) if MAX_MESSAGES < count => {
+                return Err(format!(
+                    "a batch of {count} messages, above the limit of {MAX_MESSAGES}"
+                ));
+            }
             Ok(fits) if (1..=most).contains(&fits) => into.reserve(fits),
             _ => return Err(format!("a batch of {count} messages in {} bytes", payload.len())),
         }
+        let mut weight = 0;
         for index in 0..count {
             let (single, body) =
                 take_single(&mut payload).map_err(|why| format!("message {index} of its batch: {why}"))?;
@@ -154,7 +177,7 @@ impl EntryReader {
                 single.partition_key,
                 single.partition_key_b64_encoded,
             );
-            into.push(self.delivery(Envelope {
+            let envelope = Envelope {
                 topic: whole.topic.clone(),
                 at: Coordinates {
                     batch_index: index,
@@ -167,7 +190,14 @@ impl EntryReader {
                 producer: whole.producer.clone(),
                 sequence_id: single.sequence_id.unwrap_or(whole.sequence_id),
                 unreadable: None,
-            }));
+            };
+            weight += envelope.weight();
+            if MAX_WEIGHT < weight {
+                return Err(format!(
+                    "a batch of {count} messages that take more than {MAX_WEIGHT} bytes with their keys and properties"
+                ));
+            }
+            into.push(self.delivery(envelope));
         }
         Ok(())
     }
@@ -200,10 +230,9 @@ impl EntryReader {
         }
     }
 
-    fn unreadable(&self, mut envelope: Envelope, reason: String, into: &mut Vec<Delivery>, cost: &mut Cost) {
-        tracing::warn!(message.id = %envelope.at, %reason, "an entry cannot be opened");
-        cost.add(envelope.payload.len());
-        envelope.unreadable = Some(reason);
+    fn unreadable(&self, mut envelope: Envelope, reason: &str, into: &mut Vec<Delivery>) {
+        tracing::warn!(message.id = %envelope.at, reason, "an entry cannot be opened");
+        envelope.unreadable = Some(reason.to_owned());
         into.push(self.delivery(envelope));
     }
 
@@ -232,8 +261,13 @@ fn split(mut body: Bytes) -> Result<(Parts, bool), String> {
     if body.len() < length {
         return Err("metadata longer than the entry".into());
     }
-    let metadata = Metadata::decode(body.split_to(length))
-        .map_err(|error| format!("metadata that cannot be decoded: {error}"));
+    let metadata = body.split_to(length);
+    let metadata = match check_metadata(length) {
+        Ok(()) => {
+            Metadata::decode(metadata).map_err(|error| format!("metadata that cannot be decoded: {error}"))
+        }
+        Err(reason) => Err(reason),
+    };
     Ok((
         Parts {
             metadata,
@@ -241,6 +275,24 @@ fn split(mut body: Bytes) -> Result<(Parts, bool), String> {
         },
         right,
     ))
+}
+
+/// Decoding makes a property of two bytes: the structs of a list are many times its bytes.
+fn check_metadata(length: usize) -> Result<(), String> {
+    if length <= MAX_METADATA {
+        return Ok(());
+    }
+    Err(format!(
+        "metadata of {length} bytes, above the limit of {MAX_METADATA}"
+    ))
+}
+
+/// In place of a producer that cannot be told. A message's identity is derived from its producer and coordinates,
+/// and a broker that is set up anew gives out the same coordinates again: the bytes tell such entries apart.
+fn producer_of_unknown(raw: &[u8]) -> String {
+    let hash = Sha256::digest(raw);
+    let start: [u8; 8] = hash[..8].try_into().expect("a hash of 32 bytes");
+    format!("unreadable:{:016x}", u64::from_be_bytes(start))
 }
 
 /// The payload, inflated.
@@ -273,6 +325,7 @@ fn take_single(batch: &mut Bytes) -> Result<(SingleMessageMetadata, Bytes), Stri
     if batch.len() < length {
         return Err(SHORT.into());
     }
+    check_metadata(length)?;
     let single = SingleMessageMetadata::decode(batch.split_to(length)).map_err(|error| error.to_string())?;
     let size = usize::try_from(single.payload_size).map_err(|_| SHORT)?;
     if batch.len() < size {
@@ -282,19 +335,16 @@ fn take_single(batch: &mut Bytes) -> Result<(SingleMessageMetadata, Bytes), Stri
 }
 
 /// The ordering key, else the partition key. Bytes that are no text are given as base64.
-fn key(ordering: Option<&[u8]>, partition: Option<String>, base64_encoded: Option<bool>) -> Option<String> {
+fn key(ordering: Option<&[u8]>, partition: Option<String>, base64_encoded: Option<bool>) -> Option<Arc<str>> {
     if let Some(bytes) = ordering {
-        return Some(text_or_base64(bytes));
+        return Some(text_or_base64(bytes).into());
     }
     let partition = partition?;
-    if base64_encoded != Some(true) {
-        return Some(partition);
-    }
-    Some(
-        BASE64
-            .decode(&partition)
-            .map_or(partition, |bytes| text_or_base64(&bytes)),
-    )
+    let decoded = (base64_encoded == Some(true)).then(|| BASE64.decode(&partition).ok());
+    let text = decoded
+        .flatten()
+        .map_or(partition, |bytes| text_or_base64(&bytes));
+    Some(text.into())
 }
 
 fn text_or_base64(bytes: &[u8]) -> String {

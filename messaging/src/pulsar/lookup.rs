@@ -8,6 +8,7 @@ use pulsar::message::proto::command_lookup_topic_response::LookupType;
 use pulsar::message::proto::{
     CommandLookupTopic, CommandLookupTopicResponse, CommandPartitionedTopicMetadata,
 };
+use std::time::Duration;
 use url::Url;
 
 const LOOK_UP: &str = "look up the topic's broker";
@@ -20,11 +21,13 @@ const MAX_REDIRECTS: usize = 10;
 pub(super) struct Service {
     pub(super) url: Url,
     pub(super) token: Option<String>,
+    /// After so much silence on a connection the broker is asked whether it is there.
+    pub(super) keep_alive: Duration,
 }
 
 impl Service {
     /// Reads the options' address.
-    pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, QueueError> {
+    pub(super) fn new(url: &str, token: Option<&str>, keep_alive: Duration) -> Result<Self, QueueError> {
         let parsed = Url::parse(url)
             .ok()
             .filter(|url| url.host_str().is_some())
@@ -38,6 +41,7 @@ impl Service {
         Ok(Self {
             url: parsed,
             token: token.map(str::to_owned),
+            keep_alive,
         })
     }
 

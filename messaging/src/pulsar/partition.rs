@@ -1,6 +1,7 @@
 //! The supervisor of one partition: lives of its subscription, one after the other.
 
 use super::admin::Admin;
+use super::damaged::Damaged;
 use super::lookup::Service;
 use super::session::{Chunk, Ending, Phase, Session, Subscription};
 use super::topics::require_subscription;
@@ -98,7 +99,7 @@ impl Partition {
     }
 
     /// Subscribes, within a bound.
-    pub(super) async fn open(&self, damaged: Option<(u64, u64)>) -> Result<Session, QueueError> {
+    pub(super) async fn open(&self, damaged: Damaged) -> Result<Session, QueueError> {
         let opening = async {
             require_subscription(&self.shared.admin, &self.subscription).await?;
             let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +128,7 @@ impl Partition {
         let mut backoff = FIRST_BACKOFF;
         let mut session = first;
         let mut why = None;
-        let mut damaged = None;
+        let mut damaged = Damaged::default();
         loop {
             if let Some(mut alive) = session.take() {
                 let born = Instant::now();
@@ -150,7 +151,7 @@ impl Partition {
                 return Ok(());
             }
             backoff = (backoff * 2).min(MAX_BACKOFF);
-            session = self.reopen(&mut phase, damaged, &mut why).await;
+            session = self.reopen(&mut phase, damaged.clone(), &mut why).await;
         }
     }
 
@@ -174,7 +175,7 @@ impl Partition {
     async fn reopen(
         &self,
         phase: &mut watch::Receiver<Phase>,
-        damaged: Option<(u64, u64)>,
+        damaged: Damaged,
         why: &mut Option<String>,
     ) -> Option<Session> {
         let partition = self.subscription.partition;

@@ -3,6 +3,7 @@
 //! A life ends when the connection does. Its tracker ends with it: what was handed out and not settled comes again.
 
 use super::connection::Connection;
+use super::damaged::Damaged;
 use super::entries::Entries;
 use super::entry::EntryReader;
 use super::errors::unavailable;
@@ -23,10 +24,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// There is one consumer on a connection.
 const CONSUMER: u64 = 1;
-/// After so much silence the broker is asked whether it is there.
-const SILENCE: Duration = Duration::from_secs(15);
-/// It has so long to answer.
-const ANSWER: Duration = Duration::from_secs(5);
 /// Ids in one acknowledgement frame.
 const ACK_FRAME: usize = 1000;
 
@@ -59,8 +56,8 @@ pub(super) enum Ending {
     /// The connection, or the subscription on it, is gone.
     Lost {
         reason: QueueError,
-        /// The entry whose bytes were damaged.
-        damaged: Option<(u64, u64)>,
+        /// The entries whose bytes came damaged, in this life and before.
+        damaged: Damaged,
     },
     /// It was closed as asked; `Err` when the broker did not confirm.
     Closed(Result<(), QueueError>),
@@ -84,9 +81,13 @@ pub(super) struct Session {
     /// Permits that the broker still has.
     outstanding: i64,
     due: Vec<MessageIdData>,
-    /// An entry that came damaged in an earlier life is taken as it is.
-    damaged_before: Option<(u64, u64)>,
-    damaged_now: Option<(u64, u64)>,
+    damaged: Damaged,
+    /// An entry after which the broker's count of permits is good for nothing.
+    uncountable: Option<(u64, u64)>,
+    /// That entry is acknowledged: this life is over.
+    spent: bool,
+    /// After so much silence the broker is asked whether it is there; it has a third of that to answer.
+    silence: Duration,
     heard: Instant,
     pinged: Instant,
 }
@@ -98,7 +99,7 @@ impl Session {
         subscription: &Subscription,
         window: Arc<Window>,
         generation: u64,
-        damaged_before: Option<(u64, u64)>,
+        damaged: Damaged,
     ) -> Result<Self, QueueError> {
         let mut connection = service.connect_to_owner(&subscription.partition_topic).await?;
         let request_id = connection.request_id();
@@ -132,8 +133,10 @@ impl Session {
             window,
             outstanding: 0,
             due: Vec::new(),
-            damaged_before,
-            damaged_now: None,
+            damaged,
+            uncountable: None,
+            spent: false,
+            silence: service.keep_alive,
             heard: now,
             pinged: now,
         })
@@ -153,7 +156,7 @@ impl Session {
                 Err(reason) => {
                     return Ending::Lost {
                         reason,
-                        damaged: self.damaged_now,
+                        damaged: std::mem::take(&mut self.damaged),
                     };
                 }
             }
@@ -179,6 +182,9 @@ impl Session {
                 self.give_permits();
             }
             self.connection.flush().await?;
+            if self.spent && now == Phase::Taking {
+                return Err(self.begin_anew(settled).await);
+            }
             // Not reading is what holds the broker back; what it sends after `stop_taking` is read and dropped.
             let reading = now != Phase::Taking || self.window.has_room();
             tokio::select! {
@@ -259,19 +265,22 @@ impl Session {
         let id = &message.message_id;
         let at = (id.ledger_id, id.entry_id);
         let before = deliveries.len();
-        let trust = self.damaged_before == Some(at);
+        let trust = self.damaged.is_taken(at);
         let Ok(opened) = self.reader.read(id, body, trust, deliveries, cost) else {
-            self.damaged_now = Some(at);
+            self.damaged.remember(at);
             return Err(unavailable(
                 "receive",
                 format!("entry {}:{} came damaged", at.0, at.1),
             ));
         };
-        self.outstanding -= opened.permits;
+        match opened.permits {
+            Some(permits) => self.outstanding -= i64::from(permits),
+            None => self.uncountable = Some(at),
+        }
         let fresh = &deliveries[before..];
         if fresh.is_empty() {
             // A batch of which compaction left nothing.
-            self.due.push(self.entry_id(at.0, at.1));
+            self.acknowledge(at.0, at.1);
             self.put_acks();
         } else if opened.batched {
             self.entries.handed_out(
@@ -290,7 +299,7 @@ impl Session {
             for Receipt { generation, at } in receipts {
                 if generation == self.generation && self.entries.settled(at.ledger, at.entry, at.batch_index)
                 {
-                    self.due.push(self.entry_id(at.ledger, at.entry));
+                    self.acknowledge(at.ledger, at.entry);
                 }
             }
             next = more.try_recv().ok();
@@ -298,13 +307,16 @@ impl Session {
         self.put_acks();
     }
 
-    fn entry_id(&self, ledger_id: u64, entry_id: u64) -> MessageIdData {
-        MessageIdData {
+    /// With the next acknowledgements, an entry of which all is settled.
+    fn acknowledge(&mut self, ledger_id: u64, entry_id: u64) {
+        self.damaged.forget((ledger_id, entry_id));
+        self.spent |= self.uncountable == Some((ledger_id, entry_id));
+        self.due.push(MessageIdData {
             ledger_id,
             entry_id,
             partition: Some(self.partition),
             ..MessageIdData::default()
-        }
+        });
     }
 
     fn put_acks(&mut self) {
@@ -324,8 +336,11 @@ impl Session {
     }
 
     fn give_permits(&mut self) {
-        let permits = self.window.permits_due(self.outstanding);
-        if permits > 0 {
+        loop {
+            let permits = self.window.permits_due(self.outstanding);
+            if permits == 0 {
+                return;
+            }
             self.outstanding += i64::from(permits);
             self.connection.put(Type::Flow, |command| {
                 command.flow = Some(CommandFlow {
@@ -342,14 +357,27 @@ impl Session {
             // Its words lie unread. Pings of ours keep it from giving us up.
             self.heard = Instant::now();
         }
-        if self.heard.elapsed() > SILENCE + ANSWER {
+        if self.heard.elapsed() > self.silence + self.silence / 3 {
             return Err(unavailable("receive", "the broker fell silent".into()));
         }
-        if (self.heard.elapsed() > SILENCE || !reading) && self.pinged.elapsed() > SILENCE {
+        if (self.heard.elapsed() > self.silence || !reading) && self.pinged.elapsed() > self.silence {
             self.pinged = Instant::now();
             self.connection.put_ping();
         }
         Ok(())
+    }
+
+    /// Leaves a broker that has lost count: one entry that claims to hold two thousand million messages takes as many
+    /// permits, and makes it stop handing out even after it got them back (seen with 4.0.8). A consumer that leaves
+    /// takes its permits with it, whatever their number.
+    async fn begin_anew(&mut self, settled: &mut mpsc::UnboundedReceiver<Vec<Receipt>>) -> QueueError {
+        match self.close(settled).await {
+            Ok(()) => unavailable(
+                "receive",
+                "an entry claimed so many messages that the broker's permits are counted anew".into(),
+            ),
+            Err(error) => error,
+        }
     }
 
     /// Sends what is due and leaves the subscription. The broker takes commands in order, so its answer to

@@ -29,8 +29,6 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// For a place among the messages under way, and for a receipt: a bit more than the client takes by itself.
 const SEND_TIMEOUT: Duration = Duration::from_secs(12);
-/// Detects a connection that is half open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What a broker takes by default, 5 MiB, less the room for what the client adds.
 const MAX_MESSAGE: usize = 5 * 1024 * 1024 - 16 * 1024;
@@ -88,7 +86,7 @@ impl Inner {
                 .with_connection_retry_options(ConnectionRetryOptions {
                     max_retries: 2,
                     connection_timeout: Duration::from_secs(5),
-                    keep_alive: KEEP_ALIVE,
+                    keep_alive: self.service.keep_alive,
                     ..ConnectionRetryOptions::default()
                 })
                 .with_operation_retry_options(OperationRetryOptions {

@@ -1,6 +1,7 @@
 //! The source: one supervised subscription per partition behind one stream.
 
 use super::PulsarQueue;
+use super::damaged::Damaged;
 use super::errors::unavailable;
 use super::names::TopicName;
 use super::partition::{Health, Notice, Partition, Shared};
@@ -94,7 +95,12 @@ pub(super) async fn open(queue: &PulsarQueue, options: SourceOptions) -> Result<
     };
     let opening = numbers.into_iter().map(|number| {
         let partition = builder.partition(number);
-        async move { partition.open(None).await.map(|session| (partition, session)) }
+        async move {
+            partition
+                .open(Damaged::default())
+                .await
+                .map(|session| (partition, session))
+        }
     });
     let open = try_join_all(opening).await?;
     let settler = Arc::new(PulsarSettler {

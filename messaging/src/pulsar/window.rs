@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
-/// What one message costs beside its payload, roughly: the envelope, its key, its place in a list.
-const PER_MESSAGE: usize = 256;
+/// Permits in one frame, at most. The broker keeps them as signed 32 bits and refuses what is not above 0; what it
+/// overshot by more than this is made up for by several frames.
+const MOST_PERMITS: u32 = 100_000;
 
 /// Messages held for the receiver, and how many may be.
 #[derive(Debug)]
@@ -69,7 +70,8 @@ impl Window {
             && self.held_bytes.load(Ordering::Acquire) < self.bytes
     }
 
-    /// How many permits to give the broker now, when `outstanding` are with it (below 0 when it overshot).
+    /// How many permits to give the broker now, when `outstanding` are with it (below 0 when it overshot), so that
+    /// it has no more than the window's: ask again until it is 0.
     ///
     /// Half a window at a time, so that permits cost little; the next half when bytes allow.
     pub(super) fn permits_due(&self, outstanding: i64) -> u32 {
@@ -78,7 +80,7 @@ impl Window {
         let free = size.saturating_sub(held).saturating_sub(outstanding);
         let worth_it = free >= (size + 1) / 2 && self.held_bytes.load(Ordering::Acquire) < self.bytes;
         if worth_it {
-            u32::try_from(free).unwrap_or(u32::MAX)
+            u32::try_from(free).map_or(MOST_PERMITS, |free| free.min(MOST_PERMITS))
         } else {
             0
         }
@@ -93,10 +95,10 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// One more message with a payload of so many bytes.
-    pub(super) fn add(&mut self, payload: usize) {
-        self.messages += 1;
-        self.bytes += payload + PER_MESSAGE;
+    /// More messages of one entry, which take so many bytes together.
+    pub(super) fn add(&mut self, messages: usize, bytes: usize) {
+        self.messages += messages;
+        self.bytes += bytes;
     }
 }
 
@@ -124,6 +126,27 @@ mod tests {
             window.permits_due(-99_000),
             100_000,
             "what the broker overshot is made up for"
+        );
+    }
+
+    #[test]
+    fn a_debt_however_large_is_made_up_for_in_frames_that_the_broker_can_read() {
+        let window = Window::new(1000, usize::MAX);
+        let mut outstanding = -10_000_000_000;
+        let mut frames = 0;
+        loop {
+            let permits = window.permits_due(outstanding);
+            if permits == 0 {
+                break;
+            }
+            assert!(permits <= MOST_PERMITS, "{permits}");
+            outstanding += i64::from(permits);
+            frames += 1;
+        }
+        assert_eq!(
+            (outstanding, frames),
+            (1000, 100_001),
+            "and no more than the window"
         );
     }
 

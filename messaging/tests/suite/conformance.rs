@@ -95,7 +95,7 @@ pub(crate) async fn keys_keep_their_order_over_two_sources(queue: &dyn Queue) {
             let number = String::from_utf8_lossy(&delivery.envelope.payload)
                 .parse()
                 .expect("a number");
-            seen.entry(delivery.envelope.key.clone().expect("a key"))
+            seen.entry(delivery.envelope.key.clone().expect("a key").to_string())
                 .or_default()
                 .push(number);
         }

@@ -4,6 +4,7 @@
 //! is particular to one.
 
 mod conformance;
+mod false_broker;
 mod harness;
 mod pulsar_backend;
 mod pulsar_entries;

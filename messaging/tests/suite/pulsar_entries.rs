@@ -7,6 +7,7 @@ use crate::raw_producer::{PUBLISHED, RawProducer, batch, metadata};
 use messaging::{CommandSource, Delivery};
 use pulsar::message::Metadata;
 use pulsar::message::proto::{CompressionType, EncryptionKeys};
+use std::collections::BTreeSet;
 use testkit::eventually;
 use tokio::time::sleep;
 
@@ -298,6 +299,49 @@ async fn entries_larger_than_the_window_pass() {
     settle(&*source, received);
     let received = receive(&mut *source, 3).await;
     settle(&*source, received);
+    close(source).await;
+    assert_eq!(deployment.broker_backlog().await, 0);
+}
+
+/// The broker takes off its permits what an entry claims to hold. What a sender makes up must neither starve the
+/// subscription nor ask the broker for permits that it cannot count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_claim_any_number_of_messages_do_not_stop_what_follows() {
+    let deployment = Deployment::prepared(0).await;
+    let queue = deployment.queue();
+    let mut producer = RawProducer::open(&deployment.topics.commands).await;
+    let mut source = source(&queue, "one", 20).await;
+    let claims: [&[i32]; 6] = [
+        &[i32::MAX],
+        &[i32::MAX, i32::MAX],
+        &[1_000_000_000, i32::MAX, i32::MAX, i32::MAX],
+        &[0, 0, 0],
+        &[-1000],
+        &[i32::MIN],
+    ];
+    for claimed in claims {
+        let mut left = BTreeSet::new();
+        for count in claimed {
+            let metadata = Metadata {
+                num_messages_in_batch: Some(*count),
+                ..metadata()
+            };
+            left.insert(producer.send(metadata, b"not so many".to_vec()).await.entry_id);
+        }
+        for _ in 0..50 {
+            left.insert(producer.send(metadata(), b"after".to_vec()).await.entry_id);
+        }
+        while !left.is_empty() {
+            for delivery in receive(&mut *source, 1).await {
+                // What was under way when the subscription began anew comes again.
+                left.remove(&delivery.envelope.at.entry);
+                settle(&*source, vec![delivery]);
+            }
+        }
+    }
+    eventually(SOON, || async { source.connected().ok() }).await;
+    let rest = receive_until_quiet(&mut *source).await;
+    settle(&*source, rest);
     close(source).await;
     assert_eq!(deployment.broker_backlog().await, 0);
 }

@@ -5,6 +5,7 @@ use messaging::pulsar::PulsarQueue;
 use messaging::{OutgoingMessage, Queue, QueueError, SourceOptions};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use testkit::eventually;
 use ureq::http::Method;
@@ -192,7 +193,7 @@ async fn a_key_stays_in_its_partition() {
         send(&queue, Some(&format!("user-{key}")), numbers(3)).await;
     }
     let mut source = source(&queue, "one", 100).await;
-    let mut partitions: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    let mut partitions: BTreeMap<Arc<str>, BTreeSet<i32>> = BTreeMap::new();
     for delivery in receive(&mut *source, 36).await {
         let key = delivery.envelope.key.expect("a key");
         partitions

@@ -66,7 +66,7 @@ pub(crate) fn prepare(from: u64, payloads: Vec<Bytes>, batch_size: usize) -> Vec
                 ledger: 7,
                 entry: i64::try_from(at.entry).expect("small"),
                 batch_index: at.batch_index,
-                key: Some(user(n).to_string()),
+                key: Some(user(n).to_string().into()),
                 producer: Arc::clone(&producer),
                 properties: Vec::new(),
                 payload,

@@ -27,9 +27,9 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
             return output::json(&done);
         }
         if done.is_empty() {
-            output::text("nothing to do: the schema and the topics are as they should be")
+            output::text("nothing to do: the schema and the topics are as they should be\n")
         } else {
-            output::text(&done.join("\n"))
+            output::text(&(done.join("\n") + "\n"))
         }
     })
 }

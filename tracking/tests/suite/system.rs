@@ -84,14 +84,14 @@ impl System {
     }
 
     /// A connection for looking.
-    pub(crate) async fn look(&self) -> tokio_postgres::Client {
+    pub(crate) async fn look(&self) -> testkit::tokio_postgres::Client {
         testkit::connect(&self.postgres.url("postgres")).await
     }
 
     /// One number from the database; `None` while that is away.
     pub(crate) async fn count(&self, sql: &str) -> Option<i64> {
         let (client, connection) =
-            tokio_postgres::connect(&self.postgres.url("postgres"), tokio_postgres::NoTls)
+            testkit::tokio_postgres::connect(&self.postgres.url("postgres"), testkit::tokio_postgres::NoTls)
                 .await
                 .ok()?;
         let question = async { client.query_one(sql, &[]).await.ok().map(|row| row.get(0)) };

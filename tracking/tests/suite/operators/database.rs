@@ -176,7 +176,7 @@ pub(crate) fn item(n: usize, payload: &str) -> Item {
             ledger: 3,
             entry: i64::try_from(n).expect("small"),
             batch_index: -1,
-            key: Some(key),
+            key: Some(key.into()),
             producer: "test".into(),
             properties: vec![("colour".to_owned(), "green".to_owned())],
             payload: payload.as_bytes().to_vec().into(),
