@@ -143,7 +143,7 @@ impl Partition {
                         why = Some(reason.to_string());
                     }
                 }
-                if born.elapsed() > GOOD_LIFE {
+                if born.elapsed() > GOOD_LIFE || alive.is_spent() {
                     backoff = FIRST_BACKOFF;
                 }
             }

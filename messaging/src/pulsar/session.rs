@@ -175,7 +175,11 @@ impl Session {
             return Ok(false);
         }
         let window = self.window.clone();
-        let mut tick = interval(Duration::from_secs(1));
+        let mut tick = interval(
+            Duration::from_secs(1)
+                .min(self.silence / 3)
+                .max(Duration::from_millis(10)),
+        );
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if now == Phase::Taking {
@@ -357,14 +361,21 @@ impl Session {
             // Its words lie unread. Pings of ours keep it from giving us up.
             self.heard = Instant::now();
         }
-        if self.heard.elapsed() > self.silence + self.silence / 3 {
+        let silent = self.heard.elapsed() > self.silence;
+        let asked = self.pinged > self.heard;
+        if silent && asked && self.pinged.elapsed() > self.silence / 3 {
             return Err(unavailable("receive", "the broker fell silent".into()));
         }
-        if (self.heard.elapsed() > self.silence || !reading) && self.pinged.elapsed() > self.silence {
+        if (silent && !asked) || (!reading && self.pinged.elapsed() > self.silence) {
             self.pinged = Instant::now();
             self.connection.put_ping();
         }
         Ok(())
+    }
+
+    /// Whether this life was ended on purpose, by [`begin_anew`](Self::begin_anew).
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
     }
 
     /// Leaves a broker that has lost count: one entry that claims to hold two thousand million messages takes as many

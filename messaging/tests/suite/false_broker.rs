@@ -36,7 +36,7 @@ pub(crate) struct Stored {
 pub(crate) struct FalseBroker {
     pub(crate) url: String,
     pub(crate) stored: Arc<Mutex<Stored>>,
-    _accepting: JoinSet<()>,
+    accepting: JoinSet<()>,
 }
 
 impl FalseBroker {
@@ -48,19 +48,36 @@ impl FalseBroker {
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("pulsar://{}", listener.local_addr().expect("an address"));
-        let mut accepting = JoinSet::new();
-        let (own_url, own) = (url.clone(), stored.clone());
-        accepting.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, own_url.clone(), own.clone()));
-            }
-        });
-        Self {
+        let mut broker = Self {
             url,
             stored,
-            _accepting: accepting,
-        }
+            accepting: JoinSet::new(),
+        };
+        broker.accept(listener);
+        broker
+    }
+
+    /// Cuts every connection and listens no more, as a process that is killed.
+    pub(crate) async fn kill(&mut self) {
+        self.accepting.shutdown().await;
+    }
+
+    /// After [`kill`](Self::kill), on the same port.
+    pub(crate) async fn start_again(&mut self) {
+        let listener = TcpListener::bind(self.url.trim_start_matches("pulsar://"))
+            .await
+            .expect("the same port");
+        self.accept(listener);
+    }
+
+    fn accept(&mut self, listener: TcpListener) {
+        let (url, stored) = (self.url.clone(), self.stored.clone());
+        self.accepting.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, url.clone(), stored.clone()));
+            }
+        });
     }
 }
 

@@ -311,10 +311,9 @@ async fn entries_that_claim_any_number_of_messages_do_not_stop_what_follows() {
     let queue = deployment.queue();
     let mut producer = RawProducer::open(&deployment.topics.commands).await;
     let mut source = source(&queue, "one", 20).await;
-    let claims: [&[i32]; 6] = [
+    let claims: [&[i32]; 5] = [
         &[i32::MAX],
         &[i32::MAX, i32::MAX],
-        &[1_000_000_000, i32::MAX, i32::MAX, i32::MAX],
         &[0, 0, 0],
         &[-1000],
         &[i32::MIN],
