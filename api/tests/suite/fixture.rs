@@ -181,7 +181,7 @@ impl Running {
                 .await
                 .unwrap();
             let to = store.watermark().await.unwrap();
-            let events = store.read(&buckets, leases[0].stored, to).await.unwrap();
+            let events = store.read(&buckets, leases[0].at, to).await.unwrap();
             let events: Vec<Folded> = events.iter().map(|event| Folded::read(event).unwrap()).collect();
             let advance = Advance {
                 owner: "test",
