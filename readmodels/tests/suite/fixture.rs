@@ -79,7 +79,7 @@ impl Fixture {
         let (mut leases, others): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|l| buckets.contains(&l.bucket));
         let watermark = self.store.watermark().await.unwrap();
-        let after = leases.iter().map(|lease| lease.stored).min().unwrap_or(watermark);
+        let after = leases.iter().map(|lease| lease.at).min().unwrap_or(watermark);
         let events: Vec<Folded> = self
             .store
             .read(buckets, after, watermark)
@@ -102,7 +102,7 @@ impl Fixture {
             };
             commit_page(&self.db, projection, advance, page).await.unwrap();
             for lease in &mut leases {
-                lease.stored = to;
+                lease.at = to;
             }
         }
         let held: Vec<(i16, i64)> = leases
