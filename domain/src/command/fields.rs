@@ -1,18 +1,20 @@
 //! Takes typed fields out of a JSON object and notes every mistake, so that a sender learns of all of them at once.
 
 use super::Money;
+use super::members::{Member, Members};
 use crate::ids::check_text;
 use crate::{FieldError, InvalidId};
 use chrono::{DateTime, SubsecRound, TimeZone, Utc};
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 
 /// The fields not yet taken, and the mistakes so far.
-pub(super) struct Fields {
-    pub(super) left: Map<String, Value>,
+pub(super) struct Fields<'a> {
+    pub(super) left: Members<'a>,
     pub(super) errors: Vec<FieldError>,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     pub(super) fn wrong(&mut self, name: &str, code: &'static str, detail: impl Into<String>) {
         self.errors.push(FieldError {
             pointer: format!("/{name}"),
@@ -22,30 +24,30 @@ impl Fields {
     }
 
     /// The field, or `None` when it is absent or null.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.left.remove(name).filter(|value| !value.is_null())
+    fn take(&mut self, name: &str) -> Option<Member<'a>> {
+        self.left.take(name).filter(|value| !value.is_null())
     }
 
-    /// Takes a field that must be there.
+    /// Takes a field that must be there; `take` notes what else is wrong with it.
     pub(super) fn required<T>(
         &mut self,
         name: &str,
         take: impl FnOnce(&mut Self, &str) -> Option<T>,
     ) -> Option<T> {
-        if self.left.get(name).is_none_or(Value::is_null) {
-            self.left.remove(name);
+        let known = self.errors.len();
+        let value = take(self, name);
+        if value.is_none() && self.errors.len() == known {
             self.wrong(name, "required", "is required");
-            return None;
         }
-        take(self, name)
+        value
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<Cow<'a, str>> {
         match self.take(name)? {
-            Value::String(text) => Some(text),
+            Member::Text(text) => Some(text),
             other => {
-                self.wrong(name, "type", format!("must be a string, not {}", kind(&other)));
+                self.wrong(name, "type", format!("must be a string, not {}", other.kind()));
                 None
             }
         }
@@ -54,46 +56,45 @@ impl Fields {
     /// A text with a type of its own.
     pub(super) fn parsed<T: TryFrom<String, Error = InvalidId>>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
-        T::try_from(text)
+        T::try_from(text.into_owned())
             .map_err(|error| self.wrong(name, "invalid", error.to_string()))
             .ok()
     }
 
     /// An id that a sender chose: a text, or an integer that is kept as its digits.
     pub(super) fn id(&mut self, name: &str) -> Option<String> {
-        let text = match self.take(name)? {
-            Value::String(text) => text,
-            Value::Number(number) if is_integer(&number) => number.to_string(),
-            other => {
-                self.wrong(
-                    name,
-                    "type",
-                    format!("must be a string or an integer, not {}", kind(&other)),
-                );
-                return None;
-            }
-        };
+        let member = self.take(name)?;
+        let text = self.id_of(name, member)?;
         check_text(&text)
             .map_err(|error| self.wrong(name, "invalid", error.to_string()))
             .ok()?;
         Some(text)
     }
 
-    /// The user: a text, or a positive integer.
-    pub(super) fn user(&mut self, name: &str) -> Option<crate::UserId> {
-        if let Some(Value::Number(number)) = self.left.get(name) {
-            let text = number.to_string();
-            if !is_integer(number) || text.starts_with('-') || text == "0" {
-                self.left.remove(name);
-                self.wrong(
-                    name,
-                    "invalid",
-                    "must be a positive integer or a non-empty string",
-                );
-                return None;
+    fn id_of(&mut self, name: &str, member: Member<'_>) -> Option<String> {
+        match member {
+            Member::Text(text) => Some(text.into_owned()),
+            Member::Integer(digits) => Some(digits.to_owned()),
+            Member::Other(Value::Number(number)) if is_integer(&number) => Some(number.as_str().to_owned()),
+            Member::Other(_) => {
+                let detail = format!("must be a string or an integer, not {}", member.kind());
+                self.wrong(name, "type", detail);
+                None
             }
         }
-        let text = self.id(name)?;
+    }
+
+    /// The user: a text, or a positive integer.
+    pub(super) fn user(&mut self, name: &str) -> Option<crate::UserId> {
+        let member = self.take(name)?;
+        if let Member::Other(Value::Number(number)) = &member
+            && (!is_integer(number) || number.as_str().starts_with('-') || number.as_str() == "0")
+        {
+            let detail = "must be a positive integer or a non-empty string";
+            self.wrong(name, "invalid", detail);
+            return None;
+        }
+        let text = self.id_of(name, member)?;
         crate::UserId::try_from(text)
             .map_err(|error| self.wrong(name, "invalid", error.to_string()))
             .ok()
@@ -123,9 +124,9 @@ impl Fields {
     /// An object, kept as it is.
     pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.take(name)? {
-            Value::Object(map) => Some(map),
+            Member::Other(Value::Object(map)) => Some(map),
             other => {
-                self.wrong(name, "type", format!("must be an object, not {}", kind(&other)));
+                self.wrong(name, "type", format!("must be an object, not {}", other.kind()));
                 None
             }
         }
@@ -172,21 +173,9 @@ impl Fields {
 
 /// Whether a number was written as an integer: digits, perhaps a sign.
 fn is_integer(number: &Number) -> bool {
-    let text = number.to_string();
+    let text = number.as_str();
     text.strip_prefix('-')
-        .unwrap_or(&text)
+        .unwrap_or(text)
         .bytes()
         .all(|b| b.is_ascii_digit())
-}
-
-/// What a JSON value is, in words.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }

@@ -2,7 +2,11 @@
 
 mod fields;
 mod fragment;
+mod members;
+#[cfg(test)]
+mod oracle;
 mod read;
+mod scan;
 
 pub use read::{MAX_DEPTH, MAX_PAYLOAD, Read, read};
 

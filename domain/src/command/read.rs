@@ -1,11 +1,11 @@
 //! Reads a command from the bytes of a message.
 
-use super::fields::{Fields, kind};
+use super::fields::Fields;
+use super::members::{Member, Members, kind};
 use super::{CreateInteraction, Details, fragment};
 use crate::{Code, CommandId, Project, Rejection};
-use serde_json::{Map, Value, error::Category};
+use serde_json::{Map, error::Category};
 use sha2::{Digest, Sha256};
-use std::io;
 use uuid::Uuid;
 
 /// Most bytes of a command: 256 KiB.
@@ -14,8 +14,10 @@ pub const MAX_PAYLOAD: usize = 256 * 1024;
 /// Deepest nesting of a command: well below what the parser takes, since an event wraps what it keeps.
 pub const MAX_DEPTH: usize = 64;
 
-/// Fields that say nothing about what happened, only about this sending of it.
-const NOT_CONTENT: [&str; 4] = ["command_id", "sent_at", "context", "schema_version"];
+/// Whether a field says nothing about what happened, only about this sending of it.
+fn is_about_sending(name: &str) -> bool {
+    matches!(name, "command_id" | "sent_at" | "context" | "schema_version")
+}
 
 /// What could be read of a payload. Id and project are there even when the rest is refused.
 #[derive(Clone, Debug)]
@@ -36,18 +38,18 @@ pub struct Read {
 /// Reads a command. Never panics, whatever the bytes; refuses before parsing what is too large.
 pub fn read(payload: &[u8]) -> Read {
     match document(payload) {
-        Ok(map) => read_object(map),
+        Ok(members) => read_object(members),
         Err(rejection) => Read {
             command_id: None,
             project: Project::default(),
-            fingerprint: digest(|hash| hash.update(payload)),
+            fingerprint: digest(payload),
             command: Err(rejection),
         },
     }
 }
 
 /// The payload as a JSON object.
-fn document(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
+fn document(payload: &[u8]) -> Result<Members<'_>, Rejection> {
     if MAX_PAYLOAD < payload.len() {
         let detail = format!(
             "{} bytes, more than the {MAX_PAYLOAD} that a command may have",
@@ -55,16 +57,16 @@ fn document(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
         );
         return Err(Rejection::whole(Code::TooLarge, detail));
     }
-    match serde_json::from_slice(payload) {
-        Ok(Value::Object(map)) if MAX_DEPTH < depth(map.values()) + 1 => {
+    match Members::of(payload) {
+        Ok(Ok(members)) if MAX_DEPTH < members.depth() => {
             let detail = format!("objects and arrays lie more than {MAX_DEPTH} deep in one another");
             Err(Rejection {
                 code: Code::InvalidField,
                 ..Rejection::whole(Code::InvalidJson, detail)
             })
         }
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => {
+        Ok(Ok(members)) => Ok(members),
+        Ok(Err(other)) => {
             let detail = format!("a command must be an object, not {}", kind(&other));
             Err(Rejection {
                 code: Code::InvalidField,
@@ -73,18 +75,6 @@ fn document(payload: &[u8]) -> Result<Map<String, Value>, Rejection> {
         }
         Err(error) => Err(not_json(payload, &error)),
     }
-}
-
-/// How deep objects and arrays lie in one another. The parser bounds the recursion.
-fn depth<'a>(values: impl Iterator<Item = &'a Value>) -> usize {
-    values
-        .map(|value| match value {
-            Value::Array(items) => 1 + depth(items.iter()),
-            Value::Object(map) => 1 + depth(map.values()),
-            _ => 0,
-        })
-        .max()
-        .unwrap_or(0)
 }
 
 fn not_json(payload: &[u8], error: &serde_json::Error) -> Rejection {
@@ -107,23 +97,12 @@ fn not_json(payload: &[u8], error: &serde_json::Error) -> Rejection {
     }
 }
 
-fn read_object(map: Map<String, Value>) -> Read {
+fn read_object(members: Members<'_>) -> Read {
+    let fingerprint = digest(&members.canonical(is_about_sending));
     let mut fields = Fields {
-        left: map,
+        left: members,
         errors: Vec::new(),
     };
-    // Kept aside while the content is hashed; put back to be read like the rest.
-    let aside: Vec<(&str, Value)> = NOT_CONTENT
-        .iter()
-        .filter_map(|name| Some((*name, fields.left.remove(*name)?)))
-        .collect();
-    let fingerprint = digest(|hash| {
-        serde_json::to_writer(HashWriter(hash), &fields.left).expect("a parsed value is written to memory");
-    });
-    fields
-        .left
-        .extend(aside.into_iter().map(|(name, value)| (name.to_owned(), value)));
-
     let command_id = fields.text("command_id").and_then(|text| {
         let id = Uuid::try_parse(&text).ok();
         if id.is_none() {
@@ -141,13 +120,13 @@ fn read_object(map: Map<String, Value>) -> Read {
     }
 }
 
-fn read_typed(mut fields: Fields, project: Project) -> Result<CreateInteraction, Rejection> {
+fn read_typed(mut fields: Fields<'_>, project: Project) -> Result<CreateInteraction, Rejection> {
     match fields.left.get("type") {
-        Some(Value::String(name)) if name == "create_interaction" => {
-            fields.left.remove("type");
+        Some(Member::Text(name)) if name == "create_interaction" => {
+            fields.left.take("type");
             create_interaction(fields, project)
         }
-        Some(Value::String(name)) => {
+        Some(Member::Text(name)) => {
             let shown: String = name.chars().take(64).collect();
             let detail = format!("there is no command `{shown}`; known is create_interaction");
             Err(Rejection {
@@ -162,12 +141,12 @@ fn read_typed(mut fields: Fields, project: Project) -> Result<CreateInteraction,
     }
 }
 
-fn create_interaction(mut fields: Fields, project: Project) -> Result<CreateInteraction, Rejection> {
+fn create_interaction(mut fields: Fields<'_>, project: Project) -> Result<CreateInteraction, Rejection> {
     let user_id = fields.required("user_id", Fields::user);
     let interaction = fields.required("interaction", Fields::parsed);
     let timestamp = fields.instant("timestamp");
-    if let Some(version) = fields.left.remove("schema_version").filter(|v| !v.is_null())
-        && version.as_u64() != Some(1)
+    if let Some(version) = fields.left.take("schema_version").filter(|v| !v.is_null())
+        && version.into_value().as_u64() != Some(1)
     {
         fields.wrong(
             "schema_version",
@@ -190,7 +169,7 @@ fn create_interaction(mut fields: Fields, project: Project) -> Result<CreateInte
     };
     match (user_id, interaction) {
         (Some(user_id), Some(interaction)) if fields.errors.is_empty() => {
-            details.extra = fields.left;
+            details.extra = fields.left.into_map();
             Ok(CreateInteraction {
                 project,
                 user_id,
@@ -203,24 +182,8 @@ fn create_interaction(mut fields: Fields, project: Project) -> Result<CreateInte
     }
 }
 
-fn digest(fill: impl FnOnce(&mut Sha256)) -> [u8; 16] {
-    let mut hash = Sha256::new();
-    fill(&mut hash);
+fn digest(content: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
-    short.copy_from_slice(&hash.finalize()[..16]);
+    short.copy_from_slice(&Sha256::digest(content)[..16]);
     short
-}
-
-/// Lets the canonical form be hashed as it is written, without a copy.
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
