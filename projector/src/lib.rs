@@ -1,7 +1,7 @@
 //! Folds the log into read models and publishes it.
 //!
 //! A process takes its fair share of the 64 buckets of every projection and goes through the log page by page:
-//! [`runner`] is that loop, [`membership`] the share, [`watermark`] how far it may read. The publisher is a
+//! `runner` is that loop, `membership` the share, `watermark` how far it may read. The publisher is a
 //! projection whose view is a topic.
 
 mod dead_letters;

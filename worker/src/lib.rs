@@ -1,8 +1,8 @@
 //! Takes commands from the queue and records them.
 //!
-//! [`intake`] hands deliveries to lanes by key; each [`lane`] makes batches and records them one after another, so that
+//! `intake` hands deliveries to lanes by key; each `lane` makes batches and records them one after another, so that
 //! equal keys are never in two batches at once (invariant 3); what is recorded is settled, after the commit
-//! (invariant 2). [`prepare`] makes an item of a message.
+//! (invariant 2). `prepare` makes an item of a message.
 
 mod backlog;
 mod intake;

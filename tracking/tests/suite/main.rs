@@ -6,6 +6,7 @@ mod lifecycle;
 mod operators;
 mod senders;
 mod system;
+mod trouble;
 mod under_fire;
 
 use std::process::{Command, Output};
