@@ -22,8 +22,16 @@ async fn a_command_that_the_store_refuses_is_poison_and_the_others_of_its_batch_
             begin raise exception 'not this one' using errcode = '22000'; end $$;
         create trigger refuse before insert on eventstore.events for each row
             when (new.stream = 'user/37') execute function refuse()";
-    system.look().await.batch_execute(refuse).await.expect("a trigger");
-    Sender::open(&testkit::pulsar_url(), &system.topic(), Some(100)).await.send(likes(1..=100)).await;
+    system
+        .look()
+        .await
+        .batch_execute(refuse)
+        .await
+        .expect("a trigger");
+    Sender::open(&testkit::pulsar_url(), &system.topic(), Some(100))
+        .await
+        .send(likes(1..=100))
+        .await;
     let worker = system.role("worker").await;
     system.until(KEPT, 100, SOON).await;
     system.until_acknowledged(SOON).await;
@@ -34,7 +42,11 @@ async fn a_command_that_the_store_refuses_is_poison_and_the_others_of_its_batch_
     let inversions = "select count(*) from (
         select entry, batch_index, lag(batch_index) over (order by position) as before from eventstore.events) e
         where batch_index < before";
-    assert_eq!(system.count(inversions).await, Some(0), "halving a batch keeps its order");
+    assert_eq!(
+        system.count(inversions).await,
+        Some(0),
+        "halving a batch keeps its order"
+    );
     worker.stop().await;
 }
 
@@ -43,12 +55,21 @@ async fn a_broken_schema_halts_the_worker_and_blames_no_command() {
     let system = System::start().await;
     let worker = system.role("worker").await;
     let client = system.look().await;
-    client.batch_execute("alter table eventstore.commands rename to elsewhere").await.expect("renamed");
-    Sender::open(&testkit::pulsar_url(), &system.topic(), None).await.send(likes(1..=20)).await;
+    client
+        .batch_execute("alter table eventstore.commands rename to elsewhere")
+        .await
+        .expect("renamed");
+    Sender::open(&testkit::pulsar_url(), &system.topic(), None)
+        .await
+        .send(likes(1..=20))
+        .await;
     let ready = format!("{}/ready", worker.url);
     eventually(SOON, async || ureq::get(&ready).call().is_err().then_some(())).await;
     assert_eq!(system.count(KEPT).await, Some(0));
-    client.batch_execute("alter table eventstore.elsewhere rename to commands").await.expect("renamed");
+    client
+        .batch_execute("alter table eventstore.elsewhere rename to commands")
+        .await
+        .expect("renamed");
     system.until(EVENTS, 20, SOON).await;
     assert_eq!(system.count(KEPT).await, Some(20));
     worker.stop().await;
