@@ -79,7 +79,7 @@ impl Database {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(Duration::from_secs(5)),
-                create: Some(Duration::from_secs(5)),
+                create: Some(Duration::from_secs(10)),
                 recycle: Some(Duration::from_secs(2)),
             })
             .post_create(Hook::async_fn(move |client, _| {
