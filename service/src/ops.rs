@@ -11,6 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context as _;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::json;
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitError;
@@ -26,12 +27,25 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const SHUTDOWN_SECONDS: u64 = 2;
 const MAX_CONNECTIONS: usize = 256;
 
-/// Listens at `HTTP_ADDR`, or says why not, naming the variable.
+/// Connections that may wait to be taken; the system may allow fewer. The standard library's 128 would turn a burst of
+/// callers away.
+const BACKLOG: u32 = 4096;
+
+/// Listens at `HTTP_ADDR`, or says why not, naming the variable. Must be called within a runtime.
 pub fn bind(http: &Http) -> Result<TcpListener, ExitError> {
     let failed = |error| ExitError::failed(format!("listen at {}, see HTTP_ADDR: {error}", http.addr));
-    let listener = TcpListener::bind(http.addr).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    let socket = if http.addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }
+    .map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(http.addr).map_err(failed)?;
+    socket
+        .listen(BACKLOG)
+        .and_then(tokio::net::TcpListener::into_std)
+        .map_err(failed)
 }
 
 /// Adds the three routes to a server.
@@ -202,8 +216,8 @@ mod tests {
         assert!(body.contains("process_resident_memory_bytes "), "{body}");
     }
 
-    #[test]
-    fn a_taken_address_is_an_error_that_names_the_variable() {
+    #[tokio::test]
+    async fn a_taken_address_is_an_error_that_names_the_variable() {
         let (_taken, addr) = listener();
         let error = bind(&Http { addr }).unwrap_err();
         assert_eq!(error.code, crate::exit::FAILED);
