@@ -100,11 +100,7 @@ impl EventStore {
             page.through = after;
             return Ok(page);
         }
-        let sql = format!(
-            "select {COLUMNS} from eventstore.events
-              where bucket = any($1) and position > $2 and position <= $3 order by position"
-        );
-        let statement = client.prepare_cached(&sql).await.map_err(failed)?;
+        let statement = client.prepare_cached(&select_between()).await.map_err(failed)?;
         let parameters: [&(dyn ToSql + Sync); 3] = [&buckets, &after.0, &through];
         let mut rows = pin!(client.query_raw(&statement, parameters).await.map_err(failed)?);
         let mut bytes = 0;
@@ -126,7 +122,8 @@ impl EventStore {
     }
 
     /// The events of these buckets after one position and up to another, in order. `through` must not lie above a
-    /// watermark taken before; the distance of the two bounds how many there can be.
+    /// watermark taken before; the distance of the two bounds how many there can be. Projectors take
+    /// [`EventStore::page`], which is bounded by bytes, too; this is for looking at a log that is known to be small.
     pub async fn read(
         &self,
         buckets: &[i16],
@@ -135,11 +132,7 @@ impl EventStore {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let failed = |e| StoreError::of("read events", e);
         let client = self.db.client().await?;
-        let sql = format!(
-            "select {COLUMNS} from eventstore.events
-              where bucket = any($1) and position > $2 and position <= $3 order by position"
-        );
-        let statement = client.prepare_cached(&sql).await.map_err(failed)?;
+        let statement = client.prepare_cached(&select_between()).await.map_err(failed)?;
         let rows = client
             .query(&statement, &[&buckets, &after.0, &through.0])
             .await
@@ -194,6 +187,14 @@ impl EventStore {
             })
             .collect())
     }
+}
+
+/// The events of some buckets between two positions, in order.
+fn select_between() -> String {
+    format!(
+        "select {COLUMNS} from eventstore.events
+          where bucket = any($1) and position > $2 and position <= $3 order by position"
+    )
 }
 
 pub(crate) fn event(row: &tokio_postgres::Row) -> RecordedEvent {
